@@ -1,0 +1,1219 @@
+//! What is worth telling? Every fact that a node states about itself, in Kafka's words: the index of the
+//! model.
+//!
+//! Events are what checks judge, what triggers wait for, what traces print and what the documentation
+//! speaks of, always under the same kind (`hw.advance`). A node states only facts about itself and only
+//! once they are so; that two statements contradict each other is for a check to find.
+
+use alloc::{boxed::Box, string::String, vec::Vec};
+use core::{
+    fmt::{self, Formatter},
+    hash::{Hash, Hasher},
+};
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    disk::DiskError,
+    log::batch::ProducerStamp,
+    machine::Halt,
+    protocol::{ErrorCode, TopicName, produce::Acks},
+    time::Timestamp,
+    units::{
+        BrokerEpoch, Incarnation, LeaderEpoch, NodeId, NodeSet, Offset, PartitionEpoch, ProducerEpoch,
+        ProducerId, Sequence, TopicId, TopicPartition,
+    },
+};
+
+/// A record's value (or key) as an event carries it: the bytes, shared.
+///
+/// Hashed by its length and its first 64 bytes, which in every workload of ours name the record.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Payload(pub Bytes);
+
+impl Hash for Payload {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.len().hash(state);
+        self.0[..self.0.len().min(64)].hash(state);
+    }
+}
+
+/// As text where it is text, cut after 32 characters.
+impl fmt::Display for Payload {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match core::str::from_utf8(&self.0) {
+            Ok(text) => {
+                let shown = text.trim_end_matches('.');
+                match shown.char_indices().nth(32) {
+                    Some((cut, _)) => write!(f, "\"{}…\"", &shown[..cut]),
+                    None => write!(f, "\"{shown}\""),
+                }
+            }
+            Err(_) => write!(f, "{} bytes", self.0.len()),
+        }
+    }
+}
+
+impl Serialize for Payload {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        match core::str::from_utf8(&self.0) {
+            Ok(text) => s.serialize_str(text.trim_end_matches('.')),
+            Err(_) => s.serialize_u64(self.0.len() as u64),
+        }
+    }
+}
+
+/// A record that a client was told to send, by the number its application gave it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RecordTag(pub u64);
+
+/// In which capacity a replica wrote to its log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReplicaRole {
+    /// It leads the partition, or the quorum.
+    Leader,
+    /// It follows, as broker, voter or observer.
+    Follower,
+}
+
+/// Why the beginning of a log moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogStartReason {
+    /// `retention.ms` or `retention.bytes`.
+    Retention,
+    /// DeleteRecords.
+    DeleteRecords,
+    /// The leader's log begins there.
+    Leader,
+    /// A snapshot holds what was before (metadata log).
+    Snapshot,
+}
+
+/// Why a log was cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TruncateReason {
+    /// It had parted from the leader's.
+    Diverged,
+    /// It lay wholly outside the leader's and was begun anew.
+    OutOfRange,
+    /// A snapshot took its place (metadata log).
+    Snapshot,
+}
+
+/// What a quorum member is (KIP-595, KIP-996).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum QuorumRole {
+    /// Knows no leader.
+    Unattached,
+    /// Asks how a vote would go.
+    Prospective,
+    /// Stands for election.
+    Candidate,
+    /// Was leader and stepped down.
+    Resigned,
+    /// Leads.
+    Leader,
+    /// Follows a leader.
+    Follower,
+}
+
+/// How far a broker's life has come (Kafka: `BrokerState`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BrokerState {
+    /// Reading its disk.
+    Recovery,
+    /// Catching up with the metadata log, fenced.
+    Starting,
+    /// Serving.
+    Running,
+    /// Waiting for the controller to move its leaderships.
+    PendingControlledShutdown,
+    /// Closing its logs.
+    ShuttingDown,
+}
+
+/// The state of a partition by the controller's word.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct PartitionState {
+    /// Who leads.
+    pub leader: Option<NodeId>,
+    /// In which epoch.
+    pub leader_epoch: LeaderEpoch,
+    /// The state's version.
+    pub partition_epoch: PartitionEpoch,
+    /// Who should have it, the preferred leader first.
+    pub replicas: Vec<NodeId>,
+    /// Who is in sync.
+    pub isr: NodeSet,
+    /// Who is not in sync but is known to have everything below the high watermark (KIP-966).
+    pub elr: NodeSet,
+}
+
+/// How a client's own state names a place that a consumer went to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SeekReason {
+    /// It had no position: `auto.offset.reset`.
+    Reset,
+    /// Its position was out of range: `auto.offset.reset`.
+    OutOfRange,
+    /// The application said so.
+    Asked,
+    /// The log was truncated below its position (KIP-320).
+    Truncated,
+}
+
+/// How the things in an event are called where it is shown: a topic by its name, a client by its own.
+pub trait Names {
+    /// Writes what a partition is called: `orders-0`.
+    fn partition(&self, partition: TopicPartition, f: &mut Formatter<'_>) -> fmt::Result;
+    /// Writes what a node is called: `broker-2`, `p1`.
+    fn node(&self, node: NodeId, f: &mut Formatter<'_>) -> fmt::Result;
+}
+
+/// The names that the numbers alone give.
+pub struct Nameless;
+
+impl Names for Nameless {
+    fn partition(&self, partition: TopicPartition, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "{partition}")
+    }
+    fn node(&self, node: NodeId, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "{node}")
+    }
+}
+
+/// A fact that a node states about itself.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(untagged)]
+pub enum Event {
+    /// `leader.start`: A broker begins to lead a partition.
+    LeaderStarted {
+        /// Which.
+        partition: TopicPartition,
+        /// In which epoch.
+        epoch: LeaderEpoch,
+        /// Where its log ends, and the epoch begins.
+        log_end: Offset,
+        /// The high watermark it starts from.
+        high_watermark: Offset,
+        /// Who is in sync, by the controller's word.
+        isr: NodeSet,
+    },
+    /// `follower.start`: A broker begins to follow a partition's leader.
+    FollowerStarted {
+        /// Which.
+        partition: TopicPartition,
+        /// In which epoch.
+        epoch: LeaderEpoch,
+        /// Whom; nobody while there is no leader.
+        leader: Option<NodeId>,
+        /// Where its log ends.
+        log_end: Offset,
+    },
+    /// `replica.stop`: A broker gives up its replica of a partition.
+    ReplicaStopped {
+        /// Which.
+        partition: TopicPartition,
+        /// Whether its log is deleted.
+        deleted: bool,
+    },
+    /// `log.append`: A replica adds a batch to its log, in memory.
+    Appended {
+        /// To which log.
+        partition: TopicPartition,
+        /// As what.
+        role: ReplicaRole,
+        /// The offset of the first record.
+        base: Offset,
+        /// One past the last record.
+        end: Offset,
+        /// The epoch the batch bears.
+        epoch: LeaderEpoch,
+        /// The batch's CRC, which names its content.
+        crc: u32,
+        /// Who produced it, if idempotent.
+        producer: Option<ProducerStamp>,
+        /// Whether it is a mark of the log's own.
+        control: bool,
+        /// The greatest timestamp in it.
+        max_timestamp: Timestamp,
+    },
+    /// `log.write`: The operating system has a log up to an offset: it survives the process.
+    Written {
+        /// Which log.
+        partition: TopicPartition,
+        /// One past the last record written.
+        end: Offset,
+    },
+    /// `log.flush`: The platter has a log up to an offset: it survives the power.
+    Flushed {
+        /// Which log.
+        partition: TopicPartition,
+        /// One past the last record flushed.
+        end: Offset,
+    },
+    /// `log.truncate`: A replica cuts the end off its log.
+    Truncated {
+        /// Which log.
+        partition: TopicPartition,
+        /// Where it ended.
+        from: Offset,
+        /// Where it ends now.
+        to: Offset,
+        /// Why.
+        why: TruncateReason,
+        /// The replica's high watermark before.
+        high_watermark: Offset,
+    },
+    /// `log.roll`: A log begins a new segment.
+    SegmentRolled {
+        /// Which log.
+        partition: TopicPartition,
+        /// Where it begins.
+        base: Offset,
+    },
+    /// `log.start`: A log's beginning moves: what was before is gone.
+    LogStartMoved {
+        /// Which log.
+        partition: TopicPartition,
+        /// Where it began.
+        from: Offset,
+        /// Where it begins now.
+        to: Offset,
+        /// Why.
+        why: LogStartReason,
+    },
+    /// `log.recover`: A log was read back from the disk after a start.
+    Recovered {
+        /// Which log.
+        partition: TopicPartition,
+        /// Where it begins.
+        start: Offset,
+        /// Where it ends.
+        end: Offset,
+        /// Whether the last shutdown was clean, so that nothing was checked.
+        clean: bool,
+        /// How many bytes of a torn tail were cut off.
+        cut: u64,
+        /// The CRC of its last batch.
+        last_crc: Option<u32>,
+    },
+    /// `hw.advance`: A leader moves its high watermark: what is below may be read and is acknowledged.
+    HighWatermarkAdvanced {
+        /// Which.
+        partition: TopicPartition,
+        /// In which epoch of its leadership.
+        epoch: LeaderEpoch,
+        /// From.
+        from: Offset,
+        /// To.
+        to: Offset,
+        /// The replicas that were counted: the maximal ISR.
+        isr: NodeSet,
+        /// Where its log ends.
+        log_end: Offset,
+    },
+    /// `hw.adopt`: A follower takes over its leader's high watermark.
+    HighWatermarkAdopted {
+        /// Which.
+        partition: TopicPartition,
+        /// In which epoch.
+        epoch: LeaderEpoch,
+        /// The high watermark, no further than its log.
+        to: Offset,
+        /// Where its log ends.
+        log_end: Offset,
+    },
+    /// `hw.restore`: A replica starts from the high watermark that was saved before.
+    HighWatermarkRestored {
+        /// Which.
+        partition: TopicPartition,
+        /// The high watermark, no further than its log.
+        to: Offset,
+    },
+    /// `isr.propose`: A leader asks the controller for another ISR.
+    IsrProposed {
+        /// Which.
+        partition: TopicPartition,
+        /// In which epoch of its leadership.
+        epoch: LeaderEpoch,
+        /// The state it starts from.
+        partition_epoch: PartitionEpoch,
+        /// Who is in sync now.
+        from: NodeSet,
+        /// Who should be.
+        to: NodeSet,
+    },
+    /// `isr.adopt`: A leader learns of the ISR that the controller has committed.
+    IsrAdopted {
+        /// Which.
+        partition: TopicPartition,
+        /// In which epoch of its leadership.
+        epoch: LeaderEpoch,
+        /// The state's version.
+        partition_epoch: PartitionEpoch,
+        /// Who is in sync.
+        isr: NodeSet,
+    },
+    /// `isr.refuse`: A leader's proposal was refused or not answered.
+    IsrProposalFailed {
+        /// Which.
+        partition: TopicPartition,
+        /// In which epoch of its leadership.
+        epoch: LeaderEpoch,
+        /// Why.
+        error: ErrorCode,
+        /// Whether it is tried again.
+        retried: bool,
+    },
+    /// `produce.answer`: A leader answers a produce request for one partition.
+    ProduceAnswered {
+        /// Which.
+        partition: TopicPartition,
+        /// In which epoch of its leadership.
+        epoch: LeaderEpoch,
+        /// Who had to have it.
+        acks: Acks,
+        /// Where the batch stands.
+        base: Option<Offset>,
+        /// One past it.
+        end: Option<Offset>,
+        /// Why it failed.
+        error: Option<ErrorCode>,
+        /// The committed ISR at the time.
+        isr: NodeSet,
+    },
+    /// `produce.duplicate`: A leader recognises a batch that it has already, and answers with the offsets it got then.
+    DuplicateAnswered {
+        /// Which.
+        partition: TopicPartition,
+        /// Whose.
+        producer: ProducerStamp,
+        /// The offset it got.
+        base: Offset,
+    },
+    /// `fetch.read`: A server returns records.
+    ReadServed {
+        /// Of which log.
+        partition: TopicPartition,
+        /// To whom.
+        reader: NodeId,
+        /// Whether to a replica, which may read past the high watermark.
+        replica: bool,
+        /// In which epoch of its leadership.
+        epoch: LeaderEpoch,
+        /// The first offset returned.
+        from: Offset,
+        /// One past the last.
+        end: Offset,
+        /// The bound that held: the high watermark, or the log's end for a replica.
+        bound: Offset,
+    },
+    /// `fetch.refuse`: A server refuses a fetch, for more than being asked too early.
+    FetchRefused {
+        /// Of which log.
+        partition: TopicPartition,
+        /// To whom.
+        reader: NodeId,
+        /// Why.
+        error: ErrorCode,
+    },
+    /// `fetch.diverge`: A leader finds that a follower's log has parted from its own.
+    DivergenceFound {
+        /// Of which log.
+        partition: TopicPartition,
+        /// Whose.
+        reader: NodeId,
+        /// The last epoch in which they may agree.
+        epoch: LeaderEpoch,
+        /// Where that epoch ends at the leader.
+        end: Offset,
+    },
+    /// `broker.state`: A broker's life goes on.
+    BrokerStateChanged {
+        /// To what.
+        state: BrokerState,
+    },
+    /// `broker.register`: A broker learns its epoch.
+    BrokerEpochReceived {
+        /// Which.
+        epoch: BrokerEpoch,
+    },
+    /// `metadata.apply`: A broker or controller has applied committed metadata.
+    MetadataApplied {
+        /// Up to which offset.
+        end: Offset,
+        /// The epoch of the last record.
+        epoch: LeaderEpoch,
+        /// Of the whole image: equal images have equal ones.
+        fingerprint: u64,
+        /// Whether it came from a snapshot.
+        from_snapshot: bool,
+    },
+    /// `producer.id`: A broker gives a producer its identity.
+    ProducerIdGiven {
+        /// The id.
+        id: ProducerId,
+        /// Its epoch.
+        epoch: ProducerEpoch,
+        /// To whom.
+        to: NodeId,
+    },
+    /// `controller.elected`: A controller leads the cluster: it has replayed the log and its own epoch has begun.
+    ControllerActivated {
+        /// The quorum epoch.
+        epoch: LeaderEpoch,
+        /// The log's end it has replayed up to.
+        end: Offset,
+    },
+    /// `controller.resigned`: A controller no longer leads the cluster.
+    ControllerResigned {
+        /// The quorum epoch it led.
+        epoch: LeaderEpoch,
+    },
+    /// `topic.create`: A topic exists, by a committed record.
+    TopicCreated {
+        /// Its id.
+        topic: TopicId,
+        /// Its name.
+        name: TopicName,
+        /// The record.
+        at: Offset,
+        /// Whether the teller is the active controller.
+        active: bool,
+    },
+    /// `topic.delete`: A topic is gone, by a committed record.
+    TopicDeleted {
+        /// Its id.
+        topic: TopicId,
+        /// Its name.
+        name: TopicName,
+        /// The record.
+        at: Offset,
+        /// Whether the teller is the active controller.
+        active: bool,
+    },
+    /// `leader.elected`: A partition has another leader or leader epoch, by a committed record.
+    LeaderElected {
+        /// Which.
+        partition: TopicPartition,
+        /// Who led before.
+        from: Option<NodeId>,
+        /// The new state.
+        state: Box<PartitionState>,
+        /// Whether the leader was not known to have everything.
+        unclean: bool,
+        /// The record.
+        at: Offset,
+        /// Whether the teller is the active controller.
+        active: bool,
+    },
+    /// `isr.shrink`: A partition's ISR has lost members, by a committed record.
+    IsrShrunk {
+        /// Which.
+        partition: TopicPartition,
+        /// The ISR before.
+        from: NodeSet,
+        /// The new state.
+        state: Box<PartitionState>,
+        /// The record.
+        at: Offset,
+        /// Whether the teller is the active controller.
+        active: bool,
+    },
+    /// `isr.expand`: A partition's ISR has gained members, by a committed record.
+    IsrExpanded {
+        /// Which.
+        partition: TopicPartition,
+        /// The ISR before.
+        from: NodeSet,
+        /// The new state.
+        state: Box<PartitionState>,
+        /// The record.
+        at: Offset,
+        /// Whether the teller is the active controller.
+        active: bool,
+    },
+    /// `partition.change`: A partition's state has changed in another way (created, ELR), by a committed record.
+    PartitionChanged {
+        /// Which.
+        partition: TopicPartition,
+        /// The new state.
+        state: Box<PartitionState>,
+        /// The record.
+        at: Offset,
+        /// Whether the teller is the active controller.
+        active: bool,
+    },
+    /// `broker.registered`: A broker has a new epoch, by a committed record.
+    BrokerRegistered {
+        /// Which.
+        broker: NodeId,
+        /// Its epoch.
+        epoch: BrokerEpoch,
+        /// Its life.
+        incarnation: Incarnation,
+        /// Whether its last shutdown was clean.
+        clean: bool,
+        /// The record.
+        at: Offset,
+        /// Whether the teller is the active controller.
+        active: bool,
+    },
+    /// `broker.fenced`: A broker may not lead or be in sync any more, by a committed record.
+    BrokerFenced {
+        /// Which.
+        broker: NodeId,
+        /// Its epoch.
+        epoch: BrokerEpoch,
+        /// The record.
+        at: Offset,
+        /// Whether the teller is the active controller.
+        active: bool,
+    },
+    /// `broker.unfenced`: A broker may lead and be in sync, by a committed record.
+    BrokerUnfenced {
+        /// Which.
+        broker: NodeId,
+        /// Its epoch.
+        epoch: BrokerEpoch,
+        /// The record.
+        at: Offset,
+        /// Whether the teller is the active controller.
+        active: bool,
+    },
+    /// `broker.leaving`: A broker is in controlled shutdown, by a committed record.
+    BrokerLeaving {
+        /// Which.
+        broker: NodeId,
+        /// Its epoch.
+        epoch: BrokerEpoch,
+        /// The record.
+        at: Offset,
+        /// Whether the teller is the active controller.
+        active: bool,
+    },
+    /// `producer.ids`: A broker was given a block of producer ids, by a committed record.
+    ProducerIdsAllocated {
+        /// To whom.
+        broker: NodeId,
+        /// The first id.
+        first: ProducerId,
+        /// How many.
+        len: u32,
+        /// The record.
+        at: Offset,
+        /// Whether the teller is the active controller.
+        active: bool,
+    },
+    /// `quorum.role`: A quorum member changes its role or epoch.
+    QuorumRoleChanged {
+        /// To what.
+        role: QuorumRole,
+        /// In which epoch.
+        epoch: LeaderEpoch,
+        /// The leader it knows.
+        leader: Option<NodeId>,
+    },
+    /// `quorum.vote`: A voter grants its vote; it is on the platter.
+    QuorumVoted {
+        /// In which epoch.
+        epoch: LeaderEpoch,
+        /// To whom.
+        candidate: NodeId,
+    },
+    /// `quorum.elected`: A candidate has the votes of a majority.
+    QuorumLeaderElected {
+        /// The epoch it leads.
+        epoch: LeaderEpoch,
+        /// Whose.
+        votes: NodeSet,
+        /// Where its log ends.
+        log_end: Offset,
+    },
+    /// `quorum.hw`: A quorum member knows more records to be committed.
+    QuorumHighWatermarkAdvanced {
+        /// In which epoch.
+        epoch: LeaderEpoch,
+        /// From.
+        from: Offset,
+        /// To.
+        to: Offset,
+        /// Whether it leads, and so decides.
+        leader: bool,
+        /// Where its log ends.
+        log_end: Offset,
+    },
+    /// `quorum.resign`: A quorum leader steps down by itself.
+    QuorumResigned {
+        /// The epoch it led.
+        epoch: LeaderEpoch,
+        /// Whether because no majority of voters has fetched for too long (check quorum).
+        lost_majority: bool,
+    },
+    /// `snapshot.write`: A metadata snapshot is complete and durable.
+    SnapshotWritten {
+        /// The offset it stands for.
+        end: Offset,
+        /// The epoch of the record before.
+        epoch: LeaderEpoch,
+        /// How many bytes it has.
+        size: u64,
+    },
+    /// `snapshot.load`: A node begins from a metadata snapshot.
+    SnapshotLoaded {
+        /// The offset it stands for.
+        end: Offset,
+        /// The epoch of the record before.
+        epoch: LeaderEpoch,
+    },
+    /// `produce.send`: A producer takes a record into a batch.
+    RecordSent {
+        /// Which record.
+        tag: RecordTag,
+        /// To which partition.
+        partition: TopicPartition,
+        /// Its value.
+        value: Payload,
+        /// Its timestamp.
+        timestamp: Timestamp,
+    },
+    /// `produce.ack`: A producer is told that a record was appended.
+    RecordAcked {
+        /// Which record.
+        tag: RecordTag,
+        /// Where.
+        partition: TopicPartition,
+        /// At which offset; unknown without acks.
+        offset: Option<Offset>,
+    },
+    /// `produce.fail`: A producer gives a record up.
+    RecordFailed {
+        /// Which record.
+        tag: RecordTag,
+        /// Where it would have gone.
+        partition: Option<TopicPartition>,
+        /// Why.
+        error: ErrorCode,
+        /// Whether it may be in the log all the same.
+        maybe_written: bool,
+    },
+    /// `produce.retry`: A producer sends a batch again.
+    BatchRetried {
+        /// Where.
+        partition: TopicPartition,
+        /// Which attempt, counted from one.
+        attempt: u32,
+        /// Why.
+        error: ErrorCode,
+        /// Its sequence, if idempotent.
+        base_sequence: Option<Sequence>,
+    },
+    /// `producer.epoch`: A producer has an identity, or raises its epoch (KIP-360).
+    ProducerEpochRaised {
+        /// Its id.
+        id: ProducerId,
+        /// Its epoch.
+        epoch: ProducerEpoch,
+    },
+    /// `consume.assign`: A consumer is given partitions to read.
+    Assigned {
+        /// Which.
+        partitions: Vec<TopicPartition>,
+    },
+    /// `consume.read`: A consumer hands a record to its application.
+    Delivered {
+        /// From which partition.
+        partition: TopicPartition,
+        /// The record's offset.
+        offset: Offset,
+        /// The epoch its batch bears.
+        epoch: LeaderEpoch,
+        /// Its timestamp.
+        timestamp: Timestamp,
+        /// Its value.
+        value: Payload,
+    },
+    /// `consume.seek`: A consumer's position moves other than by reading.
+    PositionMoved {
+        /// In which partition.
+        partition: TopicPartition,
+        /// Where it was.
+        from: Option<Offset>,
+        /// Where it is.
+        to: Offset,
+        /// Why.
+        why: SeekReason,
+    },
+    /// `consume.truncated`: A consumer learns that the log was truncated below its position (KIP-320).
+    TruncationDetected {
+        /// In which partition.
+        partition: TopicPartition,
+        /// Where it was.
+        position: Offset,
+        /// The last offset at which its log and the leader's agree.
+        to: Option<Offset>,
+    },
+    /// `consume.offset`: A client is told an offset by ListOffsets.
+    OffsetListed {
+        /// Of which partition.
+        partition: TopicPartition,
+        /// Whether it is the end (high watermark), not a time's or the start.
+        latest: bool,
+        /// The offset.
+        offset: Option<Offset>,
+    },
+    /// `client.metadata`: A client learns of a partition's leader.
+    MetadataLearned {
+        /// Which.
+        partition: TopicPartition,
+        /// Who leads.
+        leader: Option<NodeId>,
+        /// In which epoch.
+        epoch: LeaderEpoch,
+    },
+    /// `admin.done`: An operator's request was answered.
+    AdminDone {
+        /// What was asked.
+        what: String,
+        /// Why it failed.
+        error: Option<ErrorCode>,
+    },
+    /// `disk.fail`: A disk operation failed.
+    DiskFailed {
+        /// On which file.
+        file: String,
+        /// How.
+        error: DiskError,
+    },
+    /// `node.halt`: A process ends itself.
+    Halted {
+        /// Why.
+        why: Halt,
+    },
+}
+
+macro_rules! kinds {
+    ($($name:ident = $kind:literal, $about:literal;)*) => {
+        /// The kinds of events, by the names that triggers, traces and pages use.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[repr(u8)]
+        pub enum EventKind {
+            $(#[doc = concat!("`", $kind, "`: ", $about)] $name,)*
+        }
+
+        impl EventKind {
+            /// All of them, in the order of the catalogue.
+            pub const ALL: &'static [EventKind] = &[$(EventKind::$name,)*];
+
+            /// The name: `hw.advance`.
+            pub const fn name(self) -> &'static str {
+                match self { $(EventKind::$name => $kind,)* }
+            }
+
+            /// What it tells, in a sentence.
+            pub const fn about(self) -> &'static str {
+                match self { $(EventKind::$name => $about,)* }
+            }
+
+            /// The kind of a name.
+            pub fn from_name(name: &str) -> Option<EventKind> {
+                EventKind::ALL.iter().copied().find(|kind| kind.name() == name)
+            }
+        }
+
+        impl Event {
+            /// Which kind this is.
+            pub const fn kind(&self) -> EventKind {
+                match self { $(Event::$name { .. } => EventKind::$name,)* }
+            }
+        }
+    };
+}
+
+kinds! {
+    LeaderStarted = "leader.start", "A broker begins to lead a partition.";
+    FollowerStarted = "follower.start", "A broker begins to follow a partition's leader.";
+    ReplicaStopped = "replica.stop", "A broker gives up its replica of a partition.";
+    Appended = "log.append", "A replica adds a batch to its log, in memory.";
+    Written = "log.write", "The operating system has a log up to an offset: it survives the process.";
+    Flushed = "log.flush", "The platter has a log up to an offset: it survives the power.";
+    Truncated = "log.truncate", "A replica cuts the end off its log.";
+    SegmentRolled = "log.roll", "A log begins a new segment.";
+    LogStartMoved = "log.start", "A log's beginning moves: what was before is gone.";
+    Recovered = "log.recover", "A log was read back from the disk after a start.";
+    HighWatermarkAdvanced = "hw.advance", "A leader moves its high watermark: what is below may be read and is acknowledged.";
+    HighWatermarkAdopted = "hw.adopt", "A follower takes over its leader's high watermark.";
+    HighWatermarkRestored = "hw.restore", "A replica starts from the high watermark that was saved before.";
+    IsrProposed = "isr.propose", "A leader asks the controller for another ISR.";
+    IsrAdopted = "isr.adopt", "A leader learns of the ISR that the controller has committed.";
+    IsrProposalFailed = "isr.refuse", "A leader's proposal was refused or not answered.";
+    ProduceAnswered = "produce.answer", "A leader answers a produce request for one partition.";
+    DuplicateAnswered = "produce.duplicate", "A leader recognises a batch that it has already, and answers with the offsets it got then.";
+    ReadServed = "fetch.read", "A server returns records.";
+    FetchRefused = "fetch.refuse", "A server refuses a fetch, for more than being asked too early.";
+    DivergenceFound = "fetch.diverge", "A leader finds that a follower's log has parted from its own.";
+    BrokerStateChanged = "broker.state", "A broker's life goes on.";
+    BrokerEpochReceived = "broker.register", "A broker learns its epoch.";
+    MetadataApplied = "metadata.apply", "A broker or controller has applied committed metadata.";
+    ProducerIdGiven = "producer.id", "A broker gives a producer its identity.";
+    ControllerActivated = "controller.elected", "A controller leads the cluster: it has replayed the log and its own epoch has begun.";
+    ControllerResigned = "controller.resigned", "A controller no longer leads the cluster.";
+    TopicCreated = "topic.create", "A topic exists, by a committed record.";
+    TopicDeleted = "topic.delete", "A topic is gone, by a committed record.";
+    LeaderElected = "leader.elected", "A partition has another leader or leader epoch, by a committed record.";
+    IsrShrunk = "isr.shrink", "A partition's ISR has lost members, by a committed record.";
+    IsrExpanded = "isr.expand", "A partition's ISR has gained members, by a committed record.";
+    PartitionChanged = "partition.change", "A partition's state has changed in another way (created, ELR), by a committed record.";
+    BrokerRegistered = "broker.registered", "A broker has a new epoch, by a committed record.";
+    BrokerFenced = "broker.fenced", "A broker may not lead or be in sync any more, by a committed record.";
+    BrokerUnfenced = "broker.unfenced", "A broker may lead and be in sync, by a committed record.";
+    BrokerLeaving = "broker.leaving", "A broker is in controlled shutdown, by a committed record.";
+    ProducerIdsAllocated = "producer.ids", "A broker was given a block of producer ids, by a committed record.";
+    QuorumRoleChanged = "quorum.role", "A quorum member changes its role or epoch.";
+    QuorumVoted = "quorum.vote", "A voter grants its vote; it is on the platter.";
+    QuorumLeaderElected = "quorum.elected", "A candidate has the votes of a majority.";
+    QuorumHighWatermarkAdvanced = "quorum.hw", "A quorum member knows more records to be committed.";
+    QuorumResigned = "quorum.resign", "A quorum leader steps down by itself.";
+    SnapshotWritten = "snapshot.write", "A metadata snapshot is complete and durable.";
+    SnapshotLoaded = "snapshot.load", "A node begins from a metadata snapshot.";
+    RecordSent = "produce.send", "A producer takes a record into a batch.";
+    RecordAcked = "produce.ack", "A producer is told that a record was appended.";
+    RecordFailed = "produce.fail", "A producer gives a record up.";
+    BatchRetried = "produce.retry", "A producer sends a batch again.";
+    ProducerEpochRaised = "producer.epoch", "A producer has an identity, or raises its epoch (KIP-360).";
+    Assigned = "consume.assign", "A consumer is given partitions to read.";
+    Delivered = "consume.read", "A consumer hands a record to its application.";
+    PositionMoved = "consume.seek", "A consumer's position moves other than by reading.";
+    TruncationDetected = "consume.truncated", "A consumer learns that the log was truncated below its position (KIP-320).";
+    OffsetListed = "consume.offset", "A client is told an offset by ListOffsets.";
+    MetadataLearned = "client.metadata", "A client learns of a partition's leader.";
+    AdminDone = "admin.done", "An operator's request was answered.";
+    DiskFailed = "disk.fail", "A disk operation failed.";
+    Halted = "node.halt", "A process ends itself.";
+}
+
+impl Event {
+    /// The partition it is about, if it is about one.
+    pub fn partition(&self) -> Option<TopicPartition> {
+        match self {
+            Event::LeaderStarted { partition, .. }
+            | Event::FollowerStarted { partition, .. }
+            | Event::ReplicaStopped { partition, .. }
+            | Event::Appended { partition, .. }
+            | Event::Written { partition, .. }
+            | Event::Flushed { partition, .. }
+            | Event::Truncated { partition, .. }
+            | Event::SegmentRolled { partition, .. }
+            | Event::LogStartMoved { partition, .. }
+            | Event::Recovered { partition, .. }
+            | Event::HighWatermarkAdvanced { partition, .. }
+            | Event::HighWatermarkAdopted { partition, .. }
+            | Event::HighWatermarkRestored { partition, .. }
+            | Event::IsrProposed { partition, .. }
+            | Event::IsrAdopted { partition, .. }
+            | Event::IsrProposalFailed { partition, .. }
+            | Event::ProduceAnswered { partition, .. }
+            | Event::DuplicateAnswered { partition, .. }
+            | Event::ReadServed { partition, .. }
+            | Event::FetchRefused { partition, .. }
+            | Event::DivergenceFound { partition, .. }
+            | Event::LeaderElected { partition, .. }
+            | Event::IsrShrunk { partition, .. }
+            | Event::IsrExpanded { partition, .. }
+            | Event::PartitionChanged { partition, .. }
+            | Event::RecordSent { partition, .. }
+            | Event::RecordAcked { partition, .. }
+            | Event::BatchRetried { partition, .. }
+            | Event::Delivered { partition, .. }
+            | Event::PositionMoved { partition, .. }
+            | Event::TruncationDetected { partition, .. }
+            | Event::OffsetListed { partition, .. }
+            | Event::MetadataLearned { partition, .. } => Some(*partition),
+            Event::RecordFailed { partition, .. } => *partition,
+            _ => None,
+        }
+    }
+
+    /// As a person reads it, with the names of this place: what follows its kind on a line of a trace.
+    pub fn show<'a>(&'a self, names: &'a dyn Names) -> Shown<'a> {
+        Shown { event: self, names }
+    }
+}
+
+/// An event with the names to show it by.
+pub struct Shown<'a> {
+    event: &'a Event,
+    names: &'a dyn Names,
+}
+
+struct Named<'a, T: ?Sized>(&'a dyn Names, &'a T);
+
+impl fmt::Display for Named<'_, TopicPartition> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        self.0.partition(*self.1, f)
+    }
+}
+
+impl fmt::Display for Named<'_, NodeId> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        self.0.node(*self.1, f)
+    }
+}
+
+impl fmt::Display for Named<'_, Option<NodeId>> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self.1 {
+            Some(node) => self.0.node(*node, f),
+            None => f.write_str("none"),
+        }
+    }
+}
+
+impl fmt::Display for Named<'_, Vec<TopicPartition>> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        for (i, partition) in self.1.iter().enumerate() {
+            if i > 0 {
+                f.write_str(" ")?;
+            }
+            self.0.partition(*partition, f)?;
+        }
+        Ok(())
+    }
+}
+
+/// `@1226`, or nothing.
+struct At<'a>(&'a Option<Offset>);
+
+impl fmt::Display for At<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        self.0.map_or(Ok(()), |offset| write!(f, "@{offset}"))
+    }
+}
+
+/// ` NOT_LEADER_OR_FOLLOWER`, or nothing.
+struct Failed<'a>(&'a Option<ErrorCode>);
+
+impl fmt::Display for Failed<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        self.0.map_or(Ok(()), |error| write!(f, " {error}"))
+    }
+}
+
+macro_rules! words {
+    ($($ty:ident { $($variant:ident = $word:literal,)* })*) => { $(
+        impl fmt::Display for $ty {
+            fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+                f.write_str(match self { $($ty::$variant => $word,)* })
+            }
+        }
+    )* };
+}
+
+words! {
+    TruncateReason { Diverged = "diverged", OutOfRange = "out of range", Snapshot = "snapshot", }
+    LogStartReason { Retention = "retention", DeleteRecords = "delete records", Leader = "leader", Snapshot = "snapshot", }
+    SeekReason { Reset = "reset", OutOfRange = "out of range", Asked = "asked", Truncated = "truncated", }
+    QuorumRole { Unattached = "unattached", Prospective = "prospective", Candidate = "candidate", Resigned = "resigned", Leader = "leader", Follower = "follower", }
+    BrokerState { Recovery = "recovery", Starting = "starting", Running = "running", PendingControlledShutdown = "pending controlled shutdown", ShuttingDown = "shutting down", }
+    Halt { Shutdown = "shutdown", DiskFailed = "disk failed", }
+    DiskError { Io = "I/O error", Full = "no space left", NotFound = "not found", }
+}
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let n = self.names;
+        match self.event {
+            Event::LeaderStarted { partition, epoch, log_end, high_watermark, isr } => write!(
+                f,
+                "{} epoch {epoch} from {log_end}, hw {high_watermark}, isr {isr}",
+                Named(n, partition)
+            ),
+            Event::FollowerStarted { partition, epoch, leader, log_end } => {
+                write!(f, "{} epoch {epoch} leader {} from {log_end}", Named(n, partition), Named(n, leader))
+            }
+            Event::ReplicaStopped { partition, deleted } => {
+                write!(f, "{}{}", Named(n, partition), if *deleted { " deleted" } else { "" })
+            }
+            Event::Appended { partition, base, end, epoch, .. } => {
+                write!(f, "{} @{base}..{end} epoch {epoch}", Named(n, partition))
+            }
+            Event::Written { partition, end } => write!(f, "{} to {end}", Named(n, partition)),
+            Event::Flushed { partition, end } => write!(f, "{} to {end}", Named(n, partition)),
+            Event::Truncated { partition, from, to, why, .. } => {
+                write!(f, "{} {from} → {to} ({})", Named(n, partition), why)
+            }
+            Event::SegmentRolled { partition, base } => write!(f, "{} at {base}", Named(n, partition)),
+            Event::LogStartMoved { partition, from, to, why } => {
+                write!(f, "{} {from} → {to} ({})", Named(n, partition), why)
+            }
+            Event::Recovered { partition, start, end, clean, cut, .. } => write!(
+                f,
+                "{} {start}..{end}{}, {cut} bytes cut",
+                Named(n, partition),
+                if *clean { " clean" } else { "" }
+            ),
+            Event::HighWatermarkAdvanced { partition, from, to, isr, .. } => {
+                write!(f, "{} {from} → {to} on {isr}", Named(n, partition))
+            }
+            Event::HighWatermarkAdopted { partition, to, .. } => write!(f, "{} → {to}", Named(n, partition)),
+            Event::HighWatermarkRestored { partition, to } => write!(f, "{} → {to}", Named(n, partition)),
+            Event::IsrProposed { partition, from, to, .. } => {
+                write!(f, "{} {from} → {to}", Named(n, partition))
+            }
+            Event::IsrAdopted { partition, isr, .. } => write!(f, "{} {isr}", Named(n, partition)),
+            Event::IsrProposalFailed { partition, error, retried, .. } => {
+                write!(f, "{} {error}{}", Named(n, partition), if *retried { ", again" } else { "" })
+            }
+            Event::ProduceAnswered { partition, base, error, .. } => {
+                write!(f, "{} {}{}", Named(n, partition), At(base), Failed(error))
+            }
+            Event::DuplicateAnswered { partition, producer, base } => write!(
+                f,
+                "{} producer {} sequence {} @{base}",
+                Named(n, partition),
+                producer.id,
+                producer.base_sequence
+            ),
+            Event::ReadServed { partition, reader, from, end, .. } => {
+                write!(f, "{} @{from}..{end} to {}", Named(n, partition), Named(n, reader))
+            }
+            Event::FetchRefused { partition, reader, error } => {
+                write!(f, "{} {error} to {}", Named(n, partition), Named(n, reader))
+            }
+            Event::DivergenceFound { partition, reader, epoch, end } => {
+                write!(f, "{} with {}: epoch {epoch} ends at {end}", Named(n, partition), Named(n, reader))
+            }
+            Event::BrokerStateChanged { state } => write!(f, "{}", state),
+            Event::BrokerEpochReceived { epoch } => write!(f, "epoch {epoch}"),
+            Event::MetadataApplied { end, from_snapshot, .. } => {
+                write!(f, "to {end}{}", if *from_snapshot { " from a snapshot" } else { "" })
+            }
+            Event::ProducerIdGiven { id, epoch, to } => write!(f, "{id} epoch {epoch} to {}", Named(n, to)),
+            Event::ControllerActivated { epoch, end } => write!(f, "epoch {epoch}, replayed to {end}"),
+            Event::ControllerResigned { epoch } => write!(f, "epoch {epoch}"),
+            Event::TopicCreated { name, .. } => write!(f, "{name}"),
+            Event::TopicDeleted { name, .. } => write!(f, "{name}"),
+            Event::LeaderElected { partition, from, state, unclean, .. } => write!(
+                f,
+                "{} {} → {} epoch {} isr {}{}",
+                Named(n, partition),
+                Named(n, from),
+                Named(n, &state.leader),
+                state.leader_epoch,
+                state.isr,
+                if *unclean { " unclean" } else { "" }
+            ),
+            Event::IsrShrunk { partition, from, state, .. } => {
+                write!(f, "{} {from} → {}", Named(n, partition), state.isr)
+            }
+            Event::IsrExpanded { partition, from, state, .. } => {
+                write!(f, "{} {from} → {}", Named(n, partition), state.isr)
+            }
+            Event::PartitionChanged { partition, state, .. } => write!(
+                f,
+                "{} leader {} epoch {} isr {} elr {}",
+                Named(n, partition),
+                Named(n, &state.leader),
+                state.leader_epoch,
+                state.isr,
+                state.elr
+            ),
+            Event::BrokerRegistered { broker, epoch, clean, .. } => write!(
+                f,
+                "{} epoch {epoch}{}",
+                Named(n, broker),
+                if *clean { "" } else { " after an unclean shutdown" }
+            ),
+            Event::BrokerFenced { broker, epoch, .. } => write!(f, "{} epoch {epoch}", Named(n, broker)),
+            Event::BrokerUnfenced { broker, epoch, .. } => write!(f, "{} epoch {epoch}", Named(n, broker)),
+            Event::BrokerLeaving { broker, epoch, .. } => write!(f, "{} epoch {epoch}", Named(n, broker)),
+            Event::ProducerIdsAllocated { broker, first, len, .. } => {
+                write!(f, "{first}..+{len} to {}", Named(n, broker))
+            }
+            Event::QuorumRoleChanged { role, epoch, leader } => {
+                write!(f, "{} epoch {epoch}, leader {}", role, Named(n, leader))
+            }
+            Event::QuorumVoted { epoch, candidate } => write!(f, "epoch {epoch} for {}", Named(n, candidate)),
+            Event::QuorumLeaderElected { epoch, votes, .. } => write!(f, "epoch {epoch} with {votes}"),
+            Event::QuorumHighWatermarkAdvanced { from, to, .. } => write!(f, "{from} → {to}"),
+            Event::QuorumResigned { epoch, lost_majority } => {
+                write!(f, "epoch {epoch}{}", if *lost_majority { ": no majority fetches" } else { "" })
+            }
+            Event::SnapshotWritten { end, epoch, size } => write!(f, "@{end} epoch {epoch}, {size} bytes"),
+            Event::SnapshotLoaded { end, epoch } => write!(f, "@{end} epoch {epoch}"),
+            Event::RecordSent { partition, value, .. } => write!(f, "{} {value}", Named(n, partition)),
+            Event::RecordAcked { partition, offset, .. } => {
+                write!(f, "{} {}", Named(n, partition), At(offset))
+            }
+            Event::RecordFailed { tag, error, maybe_written, .. } => {
+                write!(f, "{} {error}{}", tag.0, if *maybe_written { ", perhaps written" } else { "" })
+            }
+            Event::BatchRetried { partition, attempt, error, .. } => {
+                write!(f, "{} attempt {attempt} after {error}", Named(n, partition))
+            }
+            Event::ProducerEpochRaised { id, epoch } => write!(f, "{id} epoch {epoch}"),
+            Event::Assigned { partitions } => write!(f, "{}", Named(n, partitions)),
+            Event::Delivered { partition, offset, value, .. } => {
+                write!(f, "{} @{offset} {value}", Named(n, partition))
+            }
+            Event::PositionMoved { partition, from, to, why } => {
+                write!(f, "{} {} → {to} ({})", Named(n, partition), At(from), why)
+            }
+            Event::TruncationDetected { partition, position, to } => {
+                write!(f, "{} position {position}, agreed to {}", Named(n, partition), At(to))
+            }
+            Event::OffsetListed { partition, latest, offset } => {
+                write!(f, "{} {}{}", Named(n, partition), if *latest { "end " } else { "" }, At(offset))
+            }
+            Event::MetadataLearned { partition, leader, epoch } => {
+                write!(f, "{} leader {} epoch {epoch}", Named(n, partition), Named(n, leader))
+            }
+            Event::AdminDone { what, error } => write!(f, "{what}{}", Failed(error)),
+            Event::DiskFailed { file, error } => write!(f, "{file} {}", error),
+            Event::Halted { why } => write!(f, "{}", why),
+        }
+    }
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        self.show(&Nameless).fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_has_a_name_of_its_own() {
+        let names: alloc::collections::BTreeSet<_> = EventKind::ALL.iter().map(|kind| kind.name()).collect();
+        assert_eq!(names.len(), EventKind::ALL.len());
+        assert_eq!(EventKind::from_name("hw.advance"), Some(EventKind::HighWatermarkAdvanced));
+    }
+
+    #[test]
+    fn an_event_reads_as_in_kafka() {
+        let event = Event::HighWatermarkAdvanced {
+            partition: TopicPartition::new(TopicId(2), 0),
+            epoch: LeaderEpoch(4),
+            from: Offset(1226),
+            to: Offset(1227),
+            isr: [NodeId(1), NodeId(2)].into_iter().collect(),
+            log_end: Offset(1227),
+        };
+        assert_eq!(
+            std::format!("{} {event}", event.kind().name()),
+            "hw.advance topic#2-0 1226 → 1227 on {1,2}"
+        );
+    }
+}

@@ -1,0 +1,127 @@
+//! What is a record batch, and what may be done with it without decoding its records?
+//!
+//! Record batch format v2 (KIP-98): a header of 61 bytes and opaque records. A `Batch` in memory has always
+//! been checked: it was either built here or decoded from bytes whose CRC agreed, so nobody on the broker's
+//! path computes a CRC twice. Base offset and leader epoch lie outside the CRC and are stamped in place.
+
+use core::hash::{Hash, Hasher};
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    time::Timestamp,
+    units::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, RecordCount, Sequence},
+};
+
+/// How the batch header of format v2 is laid out, in bytes.
+pub const HEADER_SIZE: usize = 61;
+
+/// Who wrote a batch, for an idempotent producer (KIP-98).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ProducerStamp {
+    /// The producer's id.
+    pub id: ProducerId,
+    /// Which life of it.
+    pub epoch: ProducerEpoch,
+    /// The sequence of the batch's first record.
+    pub base_sequence: Sequence,
+}
+
+/// The header of a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct BatchHeader {
+    /// The offset of the first record; assigned by the leader.
+    pub base_offset: Offset,
+    /// The epoch of the leader that appended it (KIP-101).
+    pub leader_epoch: LeaderEpoch,
+    /// CRC-32C of everything after the CRC field.
+    pub crc: u32,
+    /// The attribute bits as on the wire: compression 0 to 2, timestamp type 3, transactional 4, control 5.
+    pub attributes: u16,
+    /// The offset of the last record less `base_offset`. Kept by compaction, so it may exceed the count.
+    pub last_offset_delta: u32,
+    /// The timestamp of the first record.
+    pub base_timestamp: Timestamp,
+    /// The greatest timestamp, or the append time under `LogAppendTime`.
+    pub max_timestamp: Timestamp,
+    /// The idempotent producer, if there was one.
+    pub producer: Option<ProducerStamp>,
+    /// How many records there are.
+    pub record_count: u32,
+}
+
+/// A record batch whose CRC is known to agree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Batch {
+    header: BatchHeader,
+    records: Bytes,
+}
+
+/// The records count by their CRC: two batches of one header hold the same bytes.
+impl Hash for Batch {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.header.hash(state);
+        self.records.len().hash(state);
+    }
+}
+
+impl Batch {
+    /// The attribute bit of `LogAppendTime`.
+    pub const LOG_APPEND_TIME: u16 = 1 << 3;
+    /// The attribute bit of a transactional batch.
+    pub const TRANSACTIONAL: u16 = 1 << 4;
+    /// The attribute bit of a control batch: leader changes, snapshot marks, transaction markers.
+    pub const CONTROL: u16 = 1 << 5;
+
+    /// A batch of a header and records that belong together: only the codec knows how to say so.
+    pub(super) fn checked(header: BatchHeader, records: Bytes) -> Batch {
+        Batch { header, records }
+    }
+
+    /// The header.
+    pub fn header(&self) -> &BatchHeader {
+        &self.header
+    }
+
+    /// The records as on the wire, compressed if the attributes say so.
+    pub fn records(&self) -> &Bytes {
+        &self.records
+    }
+
+    /// How many bytes it takes on the wire and on disk.
+    pub fn size(&self) -> usize {
+        HEADER_SIZE + self.records.len()
+    }
+
+    /// The offset of the first record.
+    pub fn base_offset(&self) -> Offset {
+        self.header.base_offset
+    }
+
+    /// The offset of the last record.
+    pub fn last_offset(&self) -> Offset {
+        self.header.base_offset + RecordCount(u64::from(self.header.last_offset_delta))
+    }
+
+    /// One past the last record.
+    pub fn end_offset(&self) -> Offset {
+        self.last_offset().next()
+    }
+
+    /// The epoch of the leader that appended it.
+    pub fn leader_epoch(&self) -> LeaderEpoch {
+        self.header.leader_epoch
+    }
+
+    /// Whether it holds the log's own marks, not a client's records.
+    pub fn is_control(&self) -> bool {
+        self.header.attributes & Self::CONTROL != 0
+    }
+
+    /// Stamps what a leader assigns: both fields lie outside the CRC.
+    pub fn assign(&mut self, base_offset: Offset, leader_epoch: LeaderEpoch) {
+        self.header.base_offset = base_offset;
+        self.header.leader_epoch = leader_epoch;
+    }
+}

@@ -1,0 +1,3 @@
+//! What is one replica's log, and how far does it reach?
+
+pub mod batch;

@@ -1,0 +1,1 @@
+//! What is one replica of one partition, on one broker?

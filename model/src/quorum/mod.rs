@@ -1,0 +1,1 @@
+//! How do the controllers agree on one log? (KIP-595)

@@ -1,0 +1,1 @@
+//! What is state that is a fold over a log?
