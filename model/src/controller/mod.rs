@@ -1,5 +1,9 @@
 //! Who decides about the cluster's metadata?
 
+pub mod image;
+pub mod record;
+mod snapshot;
+
 use crate::{
     config::ControllerConfig,
     machine::{Effects, Input, Machine},
