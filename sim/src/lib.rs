@@ -1,1 +1,4 @@
-
+pub mod clock;
+pub mod disk;
+pub mod latency;
+pub mod network;
