@@ -1,3 +1,7 @@
+//! A whole Kafka cluster on a simulated network and disk: run it, break it, judge it, replay it.
+
+pub mod scenario;
+
 pub mod clock;
 pub mod disk;
 pub mod latency;
