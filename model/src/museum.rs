@@ -47,6 +47,42 @@ museum! {
     /// KIP-101: a follower cuts its log to its own high watermark, which lags, instead of asking the leader.
     TruncateToLocalHw = "truncate-to-local-hw", "KIP-101", "no_truncation_below_high_watermark",
         "a follower truncates records that are committed";
+    /// KIP-279: the leader names no epoch with the offset it answers, and a follower cuts its log only once.
+    EpochLookupSingleRound = "epoch-lookup-single-round", "KIP-279", "replicas_agree",
+        "a follower keeps records that its leader never had";
+    /// KIP-320: nobody compares the reader's leader epoch with the server's.
+    FetchEpochNotFenced = "fetch-epoch-not-fenced", "KIP-320", "isr_members_agree",
+        "a deposed leader counts and answers followers of a newer one";
+    /// KIP-320: a new leader counts the positions that followers had in an earlier epoch.
+    HwCountsPositionsFromOldEpoch = "hw-counts-positions-from-old-epoch", "KIP-320", "isr_members_agree",
+        "the high watermark passes records that a follower has cut off since";
+    /// KAFKA-7128: a follower joins the ISR at the new leader's high watermark, which lags.
+    IsrExpandBeforeEpochStart = "isr-expand-before-epoch-start", "KAFKA-7128", "candidates_have_all_committed",
+        "a replica without committed records becomes electable";
+    /// KAFKA-13141: a fetch that is answered with a divergence still moves the follower's position.
+    DivergingFetchMovesFollowerPosition = "diverging-fetch-moves-follower-position", "KAFKA-13141",
+        "candidates_have_all_committed", "records count as replicated that the follower is about to cut off";
+    /// KIP-207: a new leader tells its own high watermark as the log's end before it is sure of it.
+    ListoffsetsStaleHw = "listoffsets-stale-hw", "KIP-207", "end_offsets_never_decrease",
+        "the end of a log goes back after a failover";
+    /// KIP-497: only the agreed ISR counts for the high watermark, not the one that is proposed.
+    HwIgnoresPendingIsr = "hw-ignores-pending-isr", "KIP-497", "maximal_isr_covers_isr",
+        "a replica that is behind may be elected";
+    /// KAFKA-13916: a leader takes fenced and leaving brokers into the ISR.
+    FencedBrokerJoinsIsr = "fenced-broker-joins-isr", "KAFKA-13916", "controller_state_is_valid",
+        "a fenced broker is in sync, and writes wait for it";
+    /// KAFKA-14010: an ISR proposal that is to be tried again counts as a repetition of itself.
+    AlterpartitionRetryLost = "alterpartition-retry-lost", "KAFKA-14010", "isr_is_full",
+        "the ISR never changes again";
+    /// KAFKA-1555: acks=all asks for the ISR, however small it is.
+    AcksAllWithoutMinIsr = "acks-all-without-min-isr", "KAFKA-1555", "acks_all_needs_min_insync",
+        "one failure loses acknowledged records";
+    /// KAFKA-10471: the mark of a clean shutdown stays until every log is loaded.
+    CleanMarkerSurvivesCrashInLoad = "clean-marker-survives-crash-in-load", "KAFKA-10471",
+        "recovery_keeps_flushed", "a torn tail is taken for whole after a second crash";
+    /// KAFKA-9807: how far a read may go is looked up once to decide and once more to cut.
+    ReadLimitComputedTwice = "read-limit-computed-twice", "KAFKA-9807", "reads_stay_in_bound",
+        "a consumer reads records above the high watermark";
 }
 
 /// The bugs that are switched on.

@@ -190,8 +190,8 @@ impl Leader {
         Ok(moved)
     }
 
-    /// Where the log begins that begins latest... counted from behind: the offset below which no live replica
-    /// has anything. Replicas for which `alive` does not hold are not waited for.
+    /// The offset below which no replica has anything, where ours begins at `own_start`. Replicas for which
+    /// `alive` does not hold are not waited for.
     pub fn low_watermark(&self, own_start: Offset, alive: impl Fn(NodeId) -> bool) -> Offset {
         self.remotes
             .iter()
@@ -220,6 +220,7 @@ pub(super) mod tests {
     }
 
     impl Leader {
+        /// A follower's fetch with nothing else to say.
         pub fn fetched_for_test(&mut self, replica: u32, at: Offset, now: Instant, leader_end: Offset) {
             let position = Position { log_end: at, log_start: Some(Offset::ZERO), broker_epoch: None };
             self.fetched(NodeId(replica), position, now, leader_end).expect("a replica");

@@ -146,7 +146,13 @@ impl Quorum {
 
     /// Takes a request, if it is one of the quorum's: Vote, BeginQuorumEpoch, EndQuorumEpoch, DescribeQuorum,
     /// FetchSnapshot, and a Fetch of the metadata log. Says whether it was.
-    pub fn on_request(&mut self, _now: Now, _caller: Caller, request: &Request, _cx: &mut Context<'_>) -> bool {
+    pub fn on_request(
+        &mut self,
+        _now: Now,
+        _caller: Caller,
+        request: &Request,
+        _cx: &mut Context<'_>,
+    ) -> bool {
         matches!(request, Request::Vote(_))
     }
 
