@@ -6,3 +6,6 @@ pub mod clock;
 pub mod disk;
 pub mod latency;
 pub mod network;
+
+pub mod check;
+pub mod world_event;

@@ -1,0 +1,120 @@
+//! What does a judge have to know of a scenario?
+
+use std::{collections::BTreeSet, time::Duration};
+
+use trial_model::{protocol::produce::Acks, units::NodeId};
+
+/// What a client is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ClientKind {
+    /// It sends.
+    Producer,
+    /// It reads.
+    Consumer,
+    /// It changes the cluster.
+    Admin,
+}
+
+/// A client and what may be expected of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientInfo {
+    /// Who.
+    pub node: NodeId,
+    /// Its name in the scenario.
+    pub name: String,
+    /// What for.
+    pub kind: ClientKind,
+    /// `enable.idempotence`.
+    pub idempotent: bool,
+    /// `acks`.
+    pub acks: Acks,
+    /// `max.in.flight.requests.per.connection`.
+    pub max_in_flight: u32,
+    /// Whether it belongs to the audit at the end of a run, and not to the workload.
+    pub auditor: bool,
+}
+
+/// What a topic's configuration allows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicRules {
+    /// `min.insync.replicas`.
+    pub min_insync: usize,
+    /// `unclean.leader.election.enable`.
+    pub unclean: bool,
+}
+
+impl Default for TopicRules {
+    fn default() -> Self {
+        TopicRules { min_insync: 1, unclean: false }
+    }
+}
+
+/// How long something may take before it counts as missing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Patience {
+    /// How long a quorum leader may lead without being fetched from by a majority, slack included.
+    pub check_quorum: Duration,
+    /// How long a partition with enough healthy replicas may refuse writes: noticing a death, electing,
+    /// telling the clients.
+    pub unavailability: Duration,
+    /// How long a record may wait for its answer: `delivery.timeout.ms` and some.
+    pub delivery: Duration,
+    /// How long something may lag while the cluster is at rest and a light load goes on.
+    pub lag: Duration,
+    /// `producer.id.expiration.ms`.
+    pub producer_expiration: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Patience {
+            check_quorum: Duration::from_secs(10),
+            unavailability: Duration::from_secs(45),
+            delivery: Duration::from_secs(150),
+            lag: Duration::from_secs(3),
+            producer_expiration: Duration::from_secs(86_400),
+        }
+    }
+}
+
+/// Everything a judge is told before a run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct JudgeSetup {
+    /// The voters.
+    pub controllers: Vec<NodeId>,
+    /// The brokers.
+    pub brokers: Vec<NodeId>,
+    /// The clients, those of the audit included.
+    pub clients: Vec<ClientInfo>,
+    /// The topics that differ from `topic_defaults`, by name.
+    pub topics: Vec<(String, TopicRules)>,
+    /// What holds for every other topic.
+    pub topic_defaults: TopicRules,
+    /// Whether eligible leader replicas are on (KIP-966).
+    pub elr: bool,
+    /// The checks to run, by name; all of them if `None`.
+    pub only: Option<BTreeSet<String>>,
+    /// Checks that are not run.
+    pub except: BTreeSet<String>,
+    /// How long is too long.
+    pub patience: Patience,
+    /// How many violations of one check are kept; 4 if zero.
+    pub keep: usize,
+}
+
+impl JudgeSetup {
+    /// What the topic of this name allows.
+    pub fn rules(&self, topic: &str) -> &TopicRules {
+        self.topics.iter().find(|(name, _)| name == topic).map_or(&self.topic_defaults, |(_, rules)| rules)
+    }
+
+    /// What is known of a client.
+    pub fn client(&self, node: NodeId) -> Option<&ClientInfo> {
+        self.clients.iter().find(|client| client.node == node)
+    }
+
+    /// Whether a check is to be run.
+    pub fn enables(&self, check: &str) -> bool {
+        !self.except.contains(check) && self.only.as_ref().is_none_or(|only| only.contains(check))
+    }
+}
