@@ -1,5 +1,6 @@
-//! Fetch, key 1: how everybody reads a log. KIP-74 (size limits), KIP-101, KIP-320 (fencing), KIP-595
-//! (diverging epochs, the metadata log), KIP-903 (the follower's broker epoch), KIP-951 (leader hints).
+//! Fetch, key 1: how everybody reads a log. KIP-74 (size limits), KIP-101, KIP-227 (incremental fetches),
+//! KIP-320 (fencing), KIP-595 (diverging epochs, the metadata log), KIP-903 (the follower's broker epoch),
+//! KIP-951 (leader hints).
 
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -7,7 +8,7 @@ use core::time::Duration;
 use super::{ErrorCode, LeaderHint, PartitionRef};
 use crate::{
     log::batch::Batch,
-    units::{BrokerEpoch, LeaderEpoch, NodeId, Offset},
+    units::{BrokerEpoch, LeaderEpoch, NodeId, Offset, TopicPartition},
 };
 
 /// A replica that fetches, not a consumer.
@@ -33,6 +34,12 @@ pub struct FetchRequest {
     pub max_bytes: u32,
     /// What to read.
     pub partitions: Vec<PartitionFetch>,
+    /// Whether the partitions of the connection's last fetch are meant, too, as they were asked for then:
+    /// `partitions` are those that are new or asked for otherwise (KIP-227). Kafka gives such a session a
+    /// number; ours belongs to its connection.
+    pub incremental: bool,
+    /// Partitions of the last fetch that are not meant any more.
+    pub forgotten: Vec<TopicPartition>,
 }
 
 /// What to read of one partition.
@@ -53,11 +60,11 @@ pub struct PartitionFetch {
     pub max_bytes: u32,
 }
 
-/// One answer a partition. Partitions of a long poll that have nothing new are left out for followers and
-/// present and empty for consumers alike: every partition asked for is answered.
+/// One answer a partition. A follower is told only of partitions with something new: records, an error, a
+/// divergence, another high watermark or log start. A consumer is answered for every partition it asked for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct FetchResponse {
-    /// The answers, in the order of the request.
+    /// The answers, in the order asked for.
     pub partitions: Vec<PartitionFetched>,
 }
 
