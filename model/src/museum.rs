@@ -83,6 +83,21 @@ museum! {
     /// KAFKA-9807: how far a read may go is looked up once to decide and once more to cut.
     ReadLimitComputedTwice = "read-limit-computed-twice", "KAFKA-9807", "reads_stay_in_bound",
         "a consumer reads records above the high watermark";
+    /// KAFKA-7738: a client goes back to a former leader when a broker that lags tells of an older epoch.
+    MetadataAcceptsOlderEpoch = "metadata-accepts-older-epoch", "KAFKA-7738", "metadata_never_goes_back",
+        "a client talks to a leader that has been replaced";
+    /// KAFKA-14034: a failed batch has the later ones renumbered while earlier ones are still being retried.
+    RenumberWithRetriesInFlight = "renumber-with-retries-in-flight", "KAFKA-14034", "no_duplicates",
+        "a batch that was appended already is appended again under a new number";
+    /// librdkafka 1.9.0: the sequences of a partition are forgotten when metadata does not know its topic.
+    SequenceStateDroppedWithTopic = "sequence-state-dropped-with-topic", "librdkafka v1.9.0", "acked_records_are_readable",
+        "new records are taken for old ones and acknowledged without being appended";
+    /// KAFKA-14397: a batch that was sent and then timed out counts as never written.
+    SequenceResetOnDeliveryTimeout = "sequence-reset-on-delivery-timeout", "KAFKA-14397", "acked_records_are_readable",
+        "the next batch gets the number of one that is in the log, and is taken for it";
+    /// KIP-320: a consumer goes on at its offset after a leader change without asking whether the log was cut.
+    NoTruncationCheckAfterLeaderChange = "no-truncation-check-after-leader-change", "KIP-320", "no_skipped_records",
+        "a consumer reads on in the middle of records that are not those it had read up to";
 }
 
 /// The bugs that are switched on.

@@ -1,5 +1,9 @@
 //! What do clients share, and what can whoever runs a node tell it?
 
+pub mod backoff;
+pub mod in_flight;
+pub mod cluster_view;
+
 use alloc::{string::String, vec::Vec};
 
 use bytes::Bytes;

@@ -1,5 +1,7 @@
 //! How do records get into the log, once each and in order?
 
+pub mod partitioner;
+
 use crate::{
     config::ProducerConfig,
     machine::{Effects, Input, Machine},
