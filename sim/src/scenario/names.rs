@@ -73,3 +73,8 @@ checks! {
     "clients_recover" = "L-client",
     "no_panics" = "no_panics",
 }
+
+/// Whether a check says that something good happens in time, rather than that something bad never does.
+pub fn is_liveness(name: &str) -> bool {
+    CHECKS.iter().any(|check| check.name == name && check.code.starts_with("L-"))
+}

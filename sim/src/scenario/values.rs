@@ -9,11 +9,12 @@ use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
     de::{Error as _, MapAccess, Visitor, value::MapAccessDeserializer},
 };
+pub use trial_model::units::Ratio;
 use trial_model::{
     event::EventKind,
     museum::Bug,
     protocol::ApiKey,
-    units::{NodeId, NodeRole, Ratio},
+    units::{NodeId, NodeRole},
 };
 
 /// A value written as a string: `FromStr` reads it, `Display` writes it.
@@ -29,6 +30,15 @@ macro_rules! in_a_string {
                     }
                     fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<$name, E> {
                         text.parse().map_err(E::custom)
+                    }
+                    fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<$name, E> {
+                        Err(E::custom(bare_number::<$name>(&number.to_string())))
+                    }
+                    fn visit_i64<E: serde::de::Error>(self, number: i64) -> Result<$name, E> {
+                        Err(E::custom(bare_number::<$name>(&number.to_string())))
+                    }
+                    fn visit_f64<E: serde::de::Error>(self, number: f64) -> Result<$name, E> {
+                        Err(E::custom(bare_number::<$name>(&number.to_string())))
                     }
                 }
                 d.deserialize_str(Text)
@@ -50,6 +60,14 @@ macro_rules! in_a_string {
             }
         }
     };
+}
+
+/// Why a bare number does not do where a string is wanted: it lacks its unit, or its quotes.
+fn bare_number<T: FromStr<Err = String>>(number: &str) -> String {
+    match number.parse::<T>() {
+        Err(why) => why,
+        Ok(_) => format!("this is written in quotes: \"{number}\""),
+    }
 }
 
 /// Reads `12.5` as 12,500,000 billionths; refuses signs, exponents and more than nine decimals.
@@ -505,6 +523,12 @@ impl<'de> Deserialize<'de> for Spread {
             }
             fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Spread, E> {
                 text.parse().map(Spread::fixed).map_err(E::custom)
+            }
+            fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<Spread, E> {
+                Err(E::custom(bare_number::<Span>(&number.to_string())))
+            }
+            fn visit_f64<E: serde::de::Error>(self, number: f64) -> Result<Spread, E> {
+                Err(E::custom(bare_number::<Span>(&number.to_string())))
             }
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Spread, A::Error> {
                 let SpreadFields { min, mean, max } =
