@@ -98,6 +98,33 @@ museum! {
     /// KIP-320: a consumer goes on at its offset after a leader change without asking whether the log was cut.
     NoTruncationCheckAfterLeaderChange = "no-truncation-check-after-leader-change", "KIP-320", "no_skipped_records",
         "a consumer reads on in the middle of records that are not those it had read up to";
+    /// KAFKA-1028: any live replica is elected when no one in sync is alive, and counts as complete.
+    UncleanElectionAnyReplica = "unclean-election-any-replica", "KAFKA-1028", "leader_has_all_committed",
+        "records that were acknowledged are not on the new leader";
+    /// KIP-966: the last member never leaves the ISR, and leads again even if it has lost the end of its log.
+    LastReplicaStanding = "last-replica-standing", "KIP-966", "leader_has_all_committed",
+        "a replica that lost its records makes the others cut theirs";
+    /// KIP-903: a proposed ISR names brokers without the registrations that the leader knows them by.
+    StaleBrokerEpochJoinsIsr = "stale-broker-epoch-joins-isr", "KIP-903", "candidates_have_all_committed",
+        "a broker is in sync by what it had before it lost its disk";
+    /// KAFKA-17333: a controller decides before it has replayed what was committed before its epoch.
+    ControllerActiveBeforeReplay = "controller-active-before-replay", "KAFKA-17333", "epochs_increase",
+        "decisions start from a state that is old, and undo newer ones";
+    /// KAFKA-13959: a broker is unfenced only once it has applied metadata up to the very end of the log.
+    UnfenceNeedsLogEnd = "unfence-needs-log-end", "KAFKA-13959", "brokers_are_unfenced",
+        "a restarted broker stays fenced while records keep coming";
+    /// KAFKA-15552: the log says which producer ids were given last where it should say which come next.
+    ProducerIdBlockServedTwice = "producer-id-block-served-twice", "KAFKA-15552", "producer_ids_are_unique",
+        "after a failover two producers share an id, and one's records count as the other's duplicates";
+    /// KAFKA-14154: a proposal that agrees with the controller's image is confirmed, whatever its version.
+    AlterPartitionIdempotentCheck = "alterpartition-idempotent-check", "KAFKA-14154", "maximal_isr_covers_isr",
+        "a controller that was replaced confirms an ISR that is not the agreed one";
+    /// KAFKA-16952: a broker that registers again, since it heard no answer, counts as restarted.
+    ReregisterBumpsBrokerEpoch = "reregister-bumps-broker-epoch", "KAFKA-16952", "brokers_are_unfenced",
+        "a live broker is fenced and what it asks under its old epoch is refused";
+    /// KAFKA-18106: a restart within the session leaves leaders and ISRs as they were.
+    UncleanReregisterNoEpochBump = "unclean-reregister-no-epoch-bump", "KAFKA-18106",
+        "epoch_and_offset_name_one_record", "a leader that lost the end of its log goes on in the same epoch";
 }
 
 /// The bugs that are switched on.

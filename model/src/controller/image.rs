@@ -18,7 +18,7 @@ use super::record::{
 use crate::{
     config::TopicConfig,
     event::PartitionState,
-    protocol::TopicName,
+    protocol::{TopicName, producer_ids::ProducerIdBlock},
     units::{
         BrokerEpoch, Incarnation, LeaderEpoch, NodeId, NodeSet, Offset, PartitionEpoch, ProducerId, TopicId,
         TopicPartition,
@@ -184,8 +184,8 @@ pub enum Change {
     ProducerIds {
         /// To whom.
         broker: NodeId,
-        /// The first of them. The image's `next_producer_id` is one past the last.
-        first: ProducerId,
+        /// Which.
+        block: ProducerIdBlock,
     },
 }
 
@@ -281,9 +281,9 @@ impl Image {
             Record::PartitionChange(record) => self.change_partition(record),
             Record::RemoveTopic(record) => self.remove_topic(record.topic),
             Record::ProducerIds(record) => {
-                let first = core::mem::replace(&mut self.next_producer_id, record.next);
-                self.mix(first.0, record.next.0, |n| print(&(5u8, n)));
-                Change::ProducerIds { broker: record.broker, first }
+                let before = core::mem::replace(&mut self.next_producer_id, record.next);
+                self.mix_producer_id(before, record.next);
+                Change::ProducerIds { broker: record.broker, block: record.block }
             }
             Record::NoOp => Change::Nothing,
         }
@@ -404,13 +404,11 @@ impl Image {
         Change::TopicDeleted { id, before: Box::new(topic) }
     }
 
-    fn mix(&mut self, before: u64, after: u64, print: impl Fn(u64) -> u64) {
+    fn mix_producer_id(&mut self, before: ProducerId, after: ProducerId) {
         // Zero is what an image begins with, and counts for nothing.
-        if before != 0 {
-            self.mix_out(print(before));
-        }
-        if after != 0 {
-            self.mix_in(print(after));
+        for (id, is_new) in [(before, false), (after, true)].into_iter().filter(|(id, _)| id.0 > 0) {
+            let print = print(&(5u8, id));
+            if is_new { self.mix_in(print) } else { self.mix_out(print) }
         }
     }
 

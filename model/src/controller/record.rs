@@ -9,7 +9,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    protocol::TopicName,
+    protocol::{TopicName, producer_ids::ProducerIdBlock},
     units::{
         BrokerEpoch, Incarnation, LeaderEpoch, NodeId, NodeSet, PartitionEpoch, ProducerId, TopicId,
         TopicPartition,
@@ -179,6 +179,8 @@ pub struct ProducerIdsRecord {
     pub broker: NodeId,
     /// Of which registration.
     pub broker_epoch: BrokerEpoch,
+    /// Which.
+    pub block: ProducerIdBlock,
     /// The first id that nobody has been given.
     pub next: ProducerId,
 }

@@ -10,6 +10,7 @@ use super::{
     image::Image,
     record::{ConfigRecord, Malformed, ProducerIdsRecord, Record, RegisterBrokerRecord, TopicRecord},
 };
+use crate::protocol::producer_ids::ProducerIdBlock;
 use crate::units::{BrokerEpoch, NodeId, Offset, TopicPartition};
 
 impl Image {
@@ -41,6 +42,7 @@ impl Image {
             records.push(Record::ProducerIds(ProducerIdsRecord {
                 broker: NodeId::default(),
                 broker_epoch: BrokerEpoch(0),
+                block: ProducerIdBlock { first: self.next_producer_id(), len: 0 },
                 next: self.next_producer_id(),
             }));
         }

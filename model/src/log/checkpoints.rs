@@ -161,8 +161,7 @@ mod tests {
         file.save(Bytes::from_static(b"new"), &mut disk);
         let mut ops = alloc::vec::Vec::new();
         while let Some(request) = disk.pop() {
-            let reply =
-                DiskReply { tag: request.tag, file: request.file, outcome: Ok(DiskDone::Written) };
+            let reply = DiskReply { tag: request.tag, file: request.file, outcome: Ok(DiskDone::Written) };
             ops.push(request.op);
             assert!(file.owns(&reply));
             file.on_disk(&reply, &mut disk).expect("nothing failed");

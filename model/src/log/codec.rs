@@ -239,9 +239,8 @@ fn spell_header(header: &BatchHeader, records: usize) -> [u8; HEADER_SIZE] {
     let mut out = [0; HEADER_SIZE];
     let length = (HEADER_SIZE - BEFORE_LENGTH + records) as u32;
     // A batch without an idempotent producer has -1 in all three fields.
-    let (id, epoch, sequence) = header
-        .producer
-        .map_or((-1, -1, -1), |p| (p.id.0 as i64, p.epoch.0 as i16, p.base_sequence.0 as i32));
+    let (id, epoch, sequence) =
+        header.producer.map_or((-1, -1, -1), |p| (p.id.0 as i64, p.epoch.0 as i16, p.base_sequence.0 as i32));
     out[0..8].copy_from_slice(&header.base_offset.0.to_be_bytes());
     out[8..12].copy_from_slice(&length.to_be_bytes());
     out[12..16].copy_from_slice(&header.leader_epoch.0.to_be_bytes());

@@ -332,7 +332,13 @@ impl Log {
     ///
     /// No batch is returned that reaches past `bound`. Refuses an offset before the start or after the end
     /// with `OffsetOutOfRange`.
-    pub fn read(&self, from: Offset, bound: Offset, max_bytes: u32, min_one: bool) -> Result<Read, ErrorCode> {
+    pub fn read(
+        &self,
+        from: Offset,
+        bound: Offset,
+        max_bytes: u32,
+        min_one: bool,
+    ) -> Result<Read, ErrorCode> {
         if from < self.start || from > self.end {
             return Err(ErrorCode::OffsetOutOfRange);
         }
@@ -478,7 +484,9 @@ impl Log {
     ) -> Result<Progress, DiskError> {
         let done = reply.outcome.as_ref().map_err(|error| *error)?;
         let mut progress = Progress::default();
-        let Some(at) = self.pending.iter().position(|(tag, _)| *tag == reply.tag) else { return Ok(progress) };
+        let Some(at) = self.pending.iter().position(|(tag, _)| *tag == reply.tag) else {
+            return Ok(progress);
+        };
         let Some((_, end)) = self.pending.remove(at) else { return Ok(progress) };
         if *done == DiskDone::Flushed && end > self.flushed {
             self.flushed = end;

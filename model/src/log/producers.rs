@@ -97,7 +97,11 @@ impl Producers {
             return Ok(Verdict::Duplicate(*batch));
         }
         let next = known.batches.last().map(ProducerBatch::next_sequence);
-        if next == Some(stamp.base_sequence) { Ok(Verdict::Next) } else { Err(ErrorCode::OutOfOrderSequenceNumber) }
+        if next == Some(stamp.base_sequence) {
+            Ok(Verdict::Next)
+        } else {
+            Err(ErrorCode::OutOfOrderSequenceNumber)
+        }
     }
 
     /// Takes over a batch that was appended, whatever its sequence: what stands in the log counts.

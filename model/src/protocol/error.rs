@@ -84,6 +84,8 @@ codes! {
     NotController = 41 "NOT_CONTROLLER" true,
     /// The request makes no sense.
     InvalidRequest = 42 "INVALID_REQUEST" false,
+    /// The request asks for more than one request may.
+    PolicyViolation = 44 "POLICY_VIOLATION" false,
     /// A sequence number is not the next one.
     OutOfOrderSequenceNumber = 45 "OUT_OF_ORDER_SEQUENCE_NUMBER" false,
     /// A sequence was appended already, too long ago to know where.

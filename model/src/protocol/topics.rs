@@ -22,9 +22,10 @@ pub struct CreateTopicsRequest {
 pub struct NewTopic {
     /// Its name.
     pub name: TopicName,
-    /// How many partitions; ignored where an assignment is given.
+    /// How many partitions, `u32::MAX` (Kafka: -1) for `num.partitions`; ignored where an assignment is given.
     pub partitions: u32,
-    /// How many replicas of each; ignored where an assignment is given.
+    /// How many replicas of each, `u16::MAX` (Kafka: -1) for `default.replication.factor`; ignored where an
+    /// assignment is given.
     pub replication_factor: u16,
     /// The replicas of every partition, the preferred leader first; empty to let the controller choose.
     pub assignment: Vec<Vec<NodeId>>,

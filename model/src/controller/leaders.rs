@@ -1,0 +1,322 @@
+//! Who leads a partition, who is in sync, and who else may be elected?
+//!
+//! A leader comes from the ISR; if that is empty, from the eligible leader replicas, which left the ISR while
+//! it was under `min.insync.replicas` and so have everything below the high watermark (KIP-966). If there is
+//! none of them either, the last leader may come back, and where `unclean.leader.election.enable` is set any
+//! live replica may lead: either may lose records, and counts as unclean.
+
+use alloc::vec::Vec;
+
+use super::{
+    decide::{Rules, View},
+    image::PartitionImage,
+    record::{LeaderRecovery, NewEpoch, PartitionChangeRecord, Record},
+};
+use crate::{
+    museum::{Bug, Museum},
+    protocol::{
+        ErrorCode,
+        topics::{ElectLeadersRequest, ElectLeadersResponse, ElectionKind},
+    },
+    units::{NodeId, NodeSet, TopicPartition},
+};
+
+/// How hard to look for a leader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Election {
+    /// The preferred replica, if it may lead; else as `Online`.
+    Preferred,
+    /// Whoever leads, if it still may; else the first that may.
+    Online,
+    /// Whoever is alive, if nobody else may.
+    Unclean,
+}
+
+impl Election {
+    /// The kind that a topic's settings call for when its leader may be gone.
+    pub(super) fn by(view: View<'_>, rules: Rules) -> Election {
+        // KAFKA-1028: any live replica was elected, whatever the topic had to say.
+        let any = view.museum.has(Bug::UncleanElectionAnyReplica);
+        if rules.unclean || any { Election::Unclean } else { Election::Online }
+    }
+}
+
+/// A partition's next state in the making.
+pub(super) struct Revision<'a> {
+    /// Which.
+    pub(super) partition: TopicPartition,
+    /// What it is now.
+    pub(super) state: &'a PartitionImage,
+    /// Who is alive.
+    pub(super) may_lead: &'a dyn Fn(NodeId) -> bool,
+    /// `min.insync.replicas`; no more than the partition has counts.
+    pub(super) min_isr: usize,
+    /// Whether eligible leader replicas are kept.
+    pub(super) elr_enabled: bool,
+    /// How hard to look for a leader.
+    pub(super) election: Election,
+    /// Who shall be in sync.
+    pub(super) isr: NodeSet,
+    /// Who may have lost records, and is eligible no more.
+    pub(super) unclean_shutdown: Option<NodeId>,
+    /// Whether the leader has vouched for itself.
+    pub(super) recovery: LeaderRecovery,
+    /// The historical bugs that are switched on.
+    pub(super) museum: Museum,
+}
+
+/// Whom an election found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Elected {
+    leader: Option<NodeId>,
+    unclean: bool,
+}
+
+impl<'a> Revision<'a> {
+    /// Leaves the ISR as it is and looks for a leader, as the topic's settings say.
+    pub(super) fn of(
+        view: View<'_>,
+        partition: TopicPartition,
+        state: &'a PartitionImage,
+        may_lead: &'a dyn Fn(NodeId) -> bool,
+    ) -> Revision<'a> {
+        let rules = view.rules(partition.topic);
+        Revision {
+            partition,
+            state,
+            may_lead,
+            min_isr: rules.min_isr,
+            // KIP-966 is what ended the last replica standing: the ISR could never become empty, so its last
+            // member was taken back as leader even if its log had lost its end.
+            elr_enabled: view.config.eligible_leader_replicas_enable
+                && !view.museum.has(Bug::LastReplicaStanding),
+            election: Election::by(view, rules),
+            isr: state.isr.clone(),
+            unclean_shutdown: None,
+            recovery: state.recovery,
+            museum: view.museum,
+        }
+    }
+
+    /// The record that takes the partition there; `None` if it is there already.
+    pub(super) fn build(mut self) -> Option<PartitionChangeRecord> {
+        let state = self.state;
+        let mut record = PartitionChangeRecord::nothing(self.partition);
+        let mut elr = self.eligible();
+        let elected = self.elect(&elr);
+        if elected.leader != state.leader {
+            record.new_epoch = Some(NewEpoch { leader: elected.leader });
+            if let Some(leader) = elected.leader {
+                if elected.unclean || elr.contains(leader) {
+                    self.isr = [leader].into_iter().collect();
+                    elr.remove(leader);
+                }
+                if elected.unclean {
+                    elr = NodeSet::new();
+                    self.recovery = self.recovery_after_unclean_election();
+                }
+            }
+        }
+        // Without eligible leader replicas the last member stays in the ISR for ever.
+        if (self.elr_enabled || !self.isr.is_empty()) && self.isr != state.isr {
+            record.isr = Some(self.isr.clone());
+        }
+        record.last_known_elr = self.last_known(&record);
+        if elr != state.elr {
+            record.elr = Some(elr);
+        }
+        if self.recovery != state.recovery {
+            record.recovery = Some(self.recovery);
+        }
+        if record.is_nothing() { None } else { Some(record) }
+    }
+
+    /// KIP-966: "the ELR is the set of replicas that are not in the ISR but are still eligible": whoever was
+    /// in the ISR or eligible stays so until the ISR has `min.insync.replicas` again, or until it restarts
+    /// without a clean shutdown.
+    fn eligible(&self) -> NodeSet {
+        let min_isr = self.min_isr.min(self.state.replicas.len());
+        if !self.elr_enabled || self.isr.len() >= min_isr {
+            return NodeSet::new();
+        }
+        let candidates = self.state.elr.union(&self.state.isr).minus(&self.isr);
+        candidates.iter().filter(|replica| Some(*replica) != self.unclean_shutdown).collect()
+    }
+
+    fn elect(&self, elr: &NodeSet) -> Elected {
+        let clean = |replica: &NodeId| {
+            let complete = self.isr.contains(*replica) || self.isr.is_empty() && elr.contains(*replica);
+            complete && (self.may_lead)(*replica)
+        };
+        let replicas = &self.state.replicas;
+        let preferred = replicas.first().filter(|_| self.election == Election::Preferred);
+        let found = [preferred, self.state.leader.as_ref()]
+            .into_iter()
+            .flatten()
+            .chain(replicas)
+            .copied()
+            .find(|replica| clean(replica));
+        if found.is_some() {
+            return Elected { leader: found, unclean: false };
+        }
+        let last = self.last_known_leader(elr);
+        let any = || match self.election {
+            Election::Unclean => replicas.iter().copied().find(|replica| (self.may_lead)(*replica)),
+            _ => None,
+        };
+        let leader = last.or_else(any);
+        Elected { leader, unclean: leader.is_some() }
+    }
+
+    /// The last leader, if nobody is in sync or eligible and it is alive. It had everything once, and may
+    /// have lost no more than anybody else.
+    fn last_known_leader(&self, elr: &NodeSet) -> Option<NodeId> {
+        if !self.elr_enabled || !self.isr.is_empty() || !elr.is_empty() {
+            return None;
+        }
+        match self.state.last_known_elr.as_slice() {
+            [last] if (self.may_lead)(*last) => Some(*last),
+            _ => None,
+        }
+    }
+
+    /// The last leader is remembered when the ISR becomes empty, and until somebody leads again.
+    fn last_known(&self, record: &PartitionChangeRecord) -> Option<NodeSet> {
+        let state = self.state;
+        if !self.elr_enabled {
+            return None;
+        }
+        if let (Some(isr), Some(leader)) = (&record.isr, state.leader)
+            && isr.is_empty()
+        {
+            let last = [leader].into_iter().collect();
+            return if state.last_known_elr == last { None } else { Some(last) };
+        }
+        let leader = record.new_epoch.map_or(state.leader, |new_epoch| new_epoch.leader);
+        if leader.is_some() && !state.last_known_elr.is_empty() { Some(NodeSet::new()) } else { None }
+    }
+
+    fn recovery_after_unclean_election(&self) -> LeaderRecovery {
+        // KAFKA-1028 again: whoever was elected was taken to be complete.
+        if self.museum.has(Bug::UncleanElectionAnyReplica) {
+            self.recovery
+        } else {
+            LeaderRecovery::Recovering
+        }
+    }
+}
+
+/// Takes a broker out of every ISR and every leadership, as when it is fenced or leaves.
+///
+/// Costs what the broker holds.
+pub(super) fn without(view: View<'_>, broker: NodeId) -> Vec<Record> {
+    let may_lead = |replica| replica != broker && view.is_active(replica);
+    revise(view, broker, |partition, state| {
+        let touches = state.isr.contains(broker) || state.leader == Some(broker);
+        touches.then(|| {
+            let revision = Revision::of(view, partition, state, &may_lead);
+            Revision { isr: state.isr.without(broker), ..revision }
+        })
+    })
+}
+
+/// Takes a broker out of every ISR, every leadership, and every set of eligible replicas: it may have lost
+/// the end of its logs (KIP-966).
+pub(super) fn without_unclean(view: View<'_>, broker: NodeId) -> Vec<Record> {
+    let may_lead = |replica| replica != broker && view.is_active(replica);
+    revise(view, broker, |partition, state| {
+        let touches =
+            state.isr.contains(broker) || state.elr.contains(broker) || state.leader == Some(broker);
+        touches.then(|| {
+            let revision = Revision::of(view, partition, state, &may_lead);
+            Revision { isr: state.isr.without(broker), unclean_shutdown: Some(broker), ..revision }
+        })
+    })
+}
+
+/// Gives a leader to those partitions of a broker that have none, now that it may lead.
+pub(super) fn with(view: View<'_>, broker: NodeId) -> Vec<Record> {
+    let may_lead = |replica| replica == broker || view.is_active(replica);
+    revise(view, broker, |partition, state| {
+        state.leader.is_none().then(|| Revision::of(view, partition, state, &may_lead))
+    })
+}
+
+fn revise<'a>(
+    view: View<'a>,
+    broker: NodeId,
+    revision: impl Fn(TopicPartition, &'a PartitionImage) -> Option<Revision<'a>>,
+) -> Vec<Record> {
+    view.image
+        .held_by(broker)
+        .filter_map(|partition| revision(partition, view.image.partition(partition)?)?.build())
+        .map(Record::PartitionChange)
+        .collect()
+}
+
+/// Whether a broker leads anything.
+pub(super) fn leads_any(view: View<'_>, broker: NodeId) -> bool {
+    view.image
+        .held_by(broker)
+        .filter_map(|partition| view.image.partition(partition))
+        .any(|state| state.leader == Some(broker))
+}
+
+/// Has leaders elected, as an operator asked (KIP-460).
+///
+/// Asked for all partitions it does not tell of those that need no election.
+pub(super) fn elect(view: View<'_>, request: &ElectLeadersRequest) -> (Vec<Record>, ElectLeadersResponse) {
+    let mut records = Vec::new();
+    let mut one = |partition| {
+        let result = elect_one(view, partition, request.kind);
+        result.map(|record| records.push(Record::PartitionChange(record)))
+    };
+    let mut answers = Vec::new();
+    match &request.partitions {
+        Some(partitions) => {
+            let mut asked: Vec<TopicPartition> = Vec::new();
+            for partition in partitions.iter().copied() {
+                // Twice the same would be two changes of one state.
+                if !asked.contains(&partition) {
+                    asked.push(partition);
+                    answers.push((partition, one(partition)));
+                }
+            }
+        }
+        None => {
+            for (_, topic) in view.image.names() {
+                let count = view.image.topic(topic).map_or(0, |topic| topic.partitions.len() as u32);
+                for partition in (0..count).map(|number| TopicPartition::new(topic, number)) {
+                    let result = one(partition);
+                    if result != Err(ErrorCode::ElectionNotNeeded) {
+                        answers.push((partition, result));
+                    }
+                }
+            }
+        }
+    }
+    (records, ElectLeadersResponse { error: None, partitions: answers })
+}
+
+fn elect_one(
+    view: View<'_>,
+    partition: TopicPartition,
+    kind: ElectionKind,
+) -> Result<PartitionChangeRecord, ErrorCode> {
+    let state = view.image.partition(partition).ok_or(ErrorCode::UnknownTopicOrPartition)?;
+    let (needed, election, otherwise) = match kind {
+        ElectionKind::Preferred => {
+            let needed = state.leader != state.preferred();
+            (needed, Election::Preferred, ErrorCode::PreferredLeaderNotAvailable)
+        }
+        ElectionKind::Unclean => {
+            (state.leader.is_none(), Election::Unclean, ErrorCode::EligibleLeadersNotAvailable)
+        }
+    };
+    if !needed {
+        return Err(ErrorCode::ElectionNotNeeded);
+    }
+    let may_lead = |replica| view.is_active(replica);
+    let revision = Revision::of(view, partition, state, &may_lead);
+    Revision { election, ..revision }.build().ok_or(otherwise)
+}
