@@ -1,20 +1,23 @@
 //! When does which message reach whom, and what does a node learn of those that do not arrive?
 
 mod fault;
+mod link;
+mod connection;
+mod queue;
 
-use std::{
-    cmp::Reverse,
-    collections::{BTreeMap, BinaryHeap},
-    time::Duration,
-};
+use std::{collections::BTreeMap, time::Duration};
 
 use trial_model::{
     machine::{Channel, ConnectionId, Input, Outgoing},
     time::Instant,
-    units::{NodeId, Ratio},
+    units::{NodeId, NodeRole, Ratio},
 };
 
 pub use self::fault::{FaultId, LinkFault, LinkFaultKind, Side};
+use self::{
+    link::{Link, Wire},
+    queue::{Entry, Queue, What},
+};
 use crate::latency::Latency;
 
 /// How the network behaves when nothing is wrong with it, and how TCP copes.
@@ -71,78 +74,249 @@ pub struct Delivery {
 /// The network between all nodes, with the TCP stack of every machine.
 ///
 /// At one instant, call `advance` first and then `send` for whatever the nodes want; different nodes' calls
-/// at one instant may come in any order and give the same.
-#[derive(Debug)]
+/// at one instant may come in any order and give the same. A node that sends to a peer before it takes
+/// notice of a `Disconnected` that was delivered to it at the same instant sends on a new connection.
+#[derive(Clone, Debug)]
 pub struct Network {
+    seed: u64,
     config: NetworkConfig,
-    due: BinaryHeap<Reverse<(Instant, NodeId, NodeId, u64)>>,
-    bodies: BTreeMap<(Instant, NodeId, NodeId, u64), Input>,
-    counters: BTreeMap<(NodeId, NodeId), u64>,
+    queue: Queue,
+    /// In the order in which they were first heard of, which means nothing.
+    machines: Vec<Machine>,
+    /// Where a node's machine stands, by role and number.
+    places: [Vec<Option<u32>>; 3],
+    faults: BTreeMap<FaultId, LinkFault>,
+    /// How often the faults have changed.
+    faults_version: u64,
+}
+
+/// One machine's kernel.
+#[derive(Clone, Debug)]
+struct Machine {
+    node: NodeId,
+    power: Power,
+    /// How many things it has caused.
+    caused: u64,
+    /// By the peer's place.
+    links: Vec<Option<Box<Link>>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Power {
+    /// A process runs, and listens.
+    Running,
+    /// The kernel runs.
+    Idle,
+    /// Nothing does.
+    Off,
 }
 
 impl Network {
     /// A network in which nobody runs yet: every process is announced with `process_started`.
-    pub fn new(_seed: u64, config: NetworkConfig) -> Network {
-        Network { config, due: BinaryHeap::new(), bodies: BTreeMap::new(), counters: BTreeMap::new() }
+    pub fn new(seed: u64, config: NetworkConfig) -> Network {
+        Network {
+            seed,
+            config,
+            queue: Queue::default(),
+            machines: Vec::new(),
+            places: Default::default(),
+            faults: BTreeMap::new(),
+            faults_version: 0,
+        }
     }
 
-    /// Takes one message of a node's step at `now`.
+    /// Takes one message of a node's step at `now`. A node that does not run sends nothing.
     pub fn send(&mut self, now: Instant, from: NodeId, message: Outgoing) {
-        let (to, input) = match message {
-            Outgoing::Request { to, channel, correlation, request } => {
-                let connection = connection_id(from, to, channel);
-                (to, Input::Request { from, connection, correlation, request })
-            }
-            Outgoing::Reply { to, connection, correlation, response } => {
-                let channel = Channel((connection.0 & 0xff) as u8);
-                (to, Input::Response { from, channel, correlation, response })
-            }
-            Outgoing::Disconnect { peer, channel } => {
-                (peer, Input::Closed { connection: connection_id(from, peer, channel) })
-            }
-            Outgoing::Close { .. } => return,
+        let peer = match &message {
+            Outgoing::Request { to, .. } | Outgoing::Reply { to, .. } => *to,
+            Outgoing::Disconnect { peer, .. } => *peer,
+            Outgoing::Close { connection } => client_of(*connection),
         };
-        let at = now + self.config.latency.mean();
-        let nth = self.counters.entry((from, to)).or_default();
-        *nth += 1;
-        self.due.push(Reverse((at, to, from, *nth)));
-        self.bodies.insert((at, to, from, *nth), input);
+        let (me, peer) = (self.place(from), self.place(peer));
+        if self.machines[me].power != Power::Running {
+            return;
+        }
+        let (link, mut wire) = self.link(now, me, peer);
+        match message {
+            Outgoing::Request { channel, correlation, request, .. } => {
+                link.request(&mut wire, channel, correlation, request);
+            }
+            Outgoing::Reply { connection, correlation, response, .. } => {
+                link.respond(&mut wire, connection, correlation, response);
+            }
+            Outgoing::Disconnect { channel, .. } => link.disconnect(&mut wire, channel),
+            Outgoing::Close { connection } => link.close_accepted(&mut wire, connection),
+        }
     }
 
     /// When the network next wants `advance`.
     pub fn next_due(&self) -> Option<Instant> {
-        self.due.peek().map(|Reverse((at, ..))| *at)
+        self.queue.next_due()
     }
 
     /// Lets everything happen that is due up to `now`, and adds to `deliveries` what the nodes are told of
-    /// it: in order of time, receiver, sender and `nth`.
+    /// it: in order of time, then of the receiver; what one peer has for one receiver in order of `nth`.
     pub fn advance(&mut self, now: Instant, deliveries: &mut Vec<Delivery>) {
-        while self.next_due().is_some_and(|at| at <= now) {
-            let Some(Reverse(key)) = self.due.pop() else { return };
-            let Some(input) = self.bodies.remove(&key) else { continue };
-            let (at, to, from, nth) = key;
-            deliveries.push(Delivery { at, to, from, nth, input });
+        while let Some(Entry { at, owner, origin, what }) = self.queue.pop_due(now) {
+            let me = self.place(owner);
+            let power = self.machines[me].power;
+            if power == Power::Off {
+                continue;
+            }
+            let from = match &what {
+                What::Packet { .. } => origin,
+                What::Timer { peer, .. } => *peer,
+            };
+            let peer = self.place(from);
+            let (link, mut wire) = self.link(at, me, peer);
+            let input = match what {
+                What::Packet { connection, to_server, received, body } => {
+                    let is_listening = power == Power::Running;
+                    link.receive(&mut wire, connection, to_server, received, body, is_listening)
+                }
+                What::Timer { connection, is_server, timer, .. } => {
+                    link.ring(&mut wire, connection, is_server, timer)
+                }
+            };
+            if let Some(input) = input {
+                link.told += 1;
+                deliveries.push(Delivery { at, to: owner, from, nth: link.told, input });
+            }
         }
     }
 
-    /// A process ended, its machine lives: the kernel closes its connections, and refuses new ones.
-    pub fn process_stopped(&mut self, _now: Instant, _node: NodeId) {}
+    /// A process ended, its machine lives: the kernel sends what it still has, closes its connections, and
+    /// refuses new ones.
+    pub fn process_stopped(&mut self, now: Instant, node: NodeId) {
+        let me = self.place(node);
+        if self.machines[me].power != Power::Running {
+            return;
+        }
+        self.machines[me].power = Power::Idle;
+        for peer in self.peers(me) {
+            let (link, mut wire) = self.link(now, me, peer);
+            link.close_all(&mut wire);
+        }
+    }
 
-    /// A machine lost its power: it forgets its connections and tells nobody.
-    pub fn power_lost(&mut self, _now: Instant, _node: NodeId) {}
+    /// A machine lost its power: it forgets its connections and tells nobody. It knocks and answers again
+    /// from the next `process_started` on.
+    pub fn power_lost(&mut self, _now: Instant, node: NodeId) {
+        let me = self.place(node);
+        self.machines[me].power = Power::Off;
+        self.machines[me].links.iter_mut().flatten().for_each(|link| link.forget_all());
+    }
 
     /// A process started, and listens.
-    pub fn process_started(&mut self, _now: Instant, _node: NodeId) {}
+    pub fn process_started(&mut self, _now: Instant, node: NodeId) {
+        let me = self.place(node);
+        self.machines[me].power = Power::Running;
+    }
 
-    /// From now on, `fault` is on.
-    pub fn begin(&mut self, _id: FaultId, _fault: LinkFault) {}
+    /// From `fault.since`, which is now, `fault` is on. A fault of the same name that was on before is off.
+    pub fn begin(&mut self, id: FaultId, fault: LinkFault) {
+        if fault.kind == LinkFaultKind::ResetAll {
+            self.reset_all(&fault);
+        }
+        self.faults.insert(id, fault);
+        self.faults_version += 1;
+    }
 
     /// From `now` on, the fault `id` is off. Says whether it was on.
-    pub fn end(&mut self, _id: FaultId, _now: Instant) -> bool {
-        false
+    pub fn end(&mut self, id: FaultId, _now: Instant) -> bool {
+        self.faults_version += 1;
+        self.faults.remove(&id).is_some()
+    }
+
+    fn reset_all(&mut self, fault: &LinkFault) {
+        let ways = fault.from.iter().flat_map(|from| fault.to.iter().map(move |to| (from, to)));
+        for (from, to) in ways.filter(|(from, to)| from != to) {
+            for (me, peer) in [(from, to), (to, from)] {
+                let (me, peer) = (self.place(me), self.place(peer));
+                let (link, mut wire) = self.link(fault.since, me, peer);
+                link.reset_all(&mut wire);
+            }
+        }
+    }
+
+    /// Where `node`'s machine stands; makes one if it is new.
+    #[inline]
+    fn place(&mut self, node: NodeId) -> usize {
+        let of_role = &mut self.places[node.role() as usize];
+        let nth = node.nth() as usize;
+        match of_role.get(nth) {
+            Some(Some(place)) => *place as usize,
+            _ => self.new_place(node),
+        }
+    }
+
+    #[cold]
+    fn new_place(&mut self, node: NodeId) -> usize {
+        let place = self.machines.len();
+        let of_role = &mut self.places[node.role() as usize];
+        let nth = node.nth() as usize;
+        if of_role.len() <= nth {
+            of_role.resize(nth + 1, None);
+        }
+        of_role[nth] = Some(place as u32);
+        self.machines.push(Machine { node, power: Power::Idle, caused: 0, links: Vec::new() });
+        place
+    }
+
+    /// The link from one machine to another, with its faults as of now.
+    #[inline]
+    fn link(&mut self, now: Instant, me: usize, peer: usize) -> (&mut Link, Wire<'_>) {
+        let peer_id = self.machines[peer].node;
+        let Machine { node, caused, links, .. } = &mut self.machines[me];
+        if links.len() <= peer {
+            links.resize_with(peer + 1, || None);
+        }
+        let link = links[peer].get_or_insert_with(|| Box::new(Link::new(self.seed, *node, peer_id)));
+        if !link.knows_faults(self.faults_version) {
+            link.learn_faults(self.faults_version, self.faults.iter(), self.seed, *node, peer_id);
+        }
+        let wire =
+            Wire { now, me: *node, peer: peer_id, config: &self.config, queue: &mut self.queue, caused };
+        (link, wire)
+    }
+
+    /// The places of everyone a machine knows, in the order of their names.
+    fn peers(&self, me: usize) -> Vec<usize> {
+        let links = self.machines[me].links.iter().enumerate();
+        let mut peers: Vec<usize> = links.filter(|(_, link)| link.is_some()).map(|(peer, _)| peer).collect();
+        peers.sort_by_key(|peer| self.machines[*peer].node);
+        peers
     }
 }
 
-fn connection_id(from: NodeId, to: NodeId, channel: Channel) -> ConnectionId {
-    ConnectionId((u64::from(from.0) << 40) | (u64::from(to.0) << 16) | u64::from(channel.0))
+/// The name of the `nth` connection that `from` opens to `to` on `channel`: 16 bits for each node, 4 for
+/// the channel and 28 for the count.
+fn connection_id(from: NodeId, to: NodeId, channel: Channel, nth: u64) -> ConnectionId {
+    assert!(channel.0 < 1 << 4, "a node has few channels");
+    assert!(nth < 1 << 28, "a node opens fewer than 2^28 connections on one channel");
+    ConnectionId(pack(from) << 48 | pack(to) << 32 | u64::from(channel.0) << 28 | nth)
 }
+
+fn pack(node: NodeId) -> u64 {
+    assert!(node.nth() < 1 << 14, "there are fewer than 2^14 nodes of one role");
+    (node.role() as u64) << 14 | u64::from(node.nth())
+}
+
+fn client_of(connection: ConnectionId) -> NodeId {
+    let packed = connection.0 >> 48;
+    let nth = (packed & 0x3fff) as u32;
+    const BROKER: u64 = NodeRole::Broker as u64;
+    const CONTROLLER: u64 = NodeRole::Controller as u64;
+    match packed >> 14 {
+        BROKER => NodeId::broker(nth),
+        CONTROLLER => NodeId::controller(nth),
+        _ => NodeId::client(nth),
+    }
+}
+
+fn channel_of(connection: ConnectionId) -> Channel {
+    Channel((connection.0 >> 28 & 0xf) as u8)
+}
+
+#[cfg(test)]
+mod tests;
