@@ -11,13 +11,30 @@ use bytes::Bytes;
 use crate::{
     event::RecordTag,
     protocol::{
-        TopicName,
+        ErrorCode, TopicName,
         list_offsets::OffsetSpec,
         topics::{ElectionKind, NewTopic},
     },
     time::Timestamp,
     units::{Offset, TopicPartition},
 };
+
+/// Whether an error says that a client's view of the cluster is wrong (Kafka: `InvalidMetadataException`).
+pub fn is_invalid_metadata(error: ErrorCode) -> bool {
+    matches!(
+        error,
+        ErrorCode::UnknownTopicOrPartition
+            | ErrorCode::UnknownTopicId
+            | ErrorCode::InconsistentTopicId
+            | ErrorCode::LeaderNotAvailable
+            | ErrorCode::NotLeaderOrFollower
+            | ErrorCode::ReplicaNotAvailable
+            | ErrorCode::KafkaStorageError
+            | ErrorCode::FencedLeaderEpoch
+            | ErrorCode::UnknownLeaderEpoch
+            | ErrorCode::NetworkException
+    )
+}
 
 /// A partition by its topic's name, as applications name it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

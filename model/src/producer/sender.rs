@@ -1,0 +1,274 @@
+//! Which batches may go now, and to whom?
+//!
+//! Kafka's `Sender` and the draining half of its `RecordAccumulator`: one batch of a partition in a request,
+//! as many partitions of a leader as fit into `max.request.size`, as many requests as may be in flight.
+
+use alloc::vec::Vec;
+
+use super::{
+    Me, Producer,
+    accumulator::{BatchId, Place, QueueIndex},
+    idempotence::Identity,
+};
+use crate::{
+    event::Event,
+    log::batch::ProducerStamp,
+    machine::Effects,
+    protocol::{
+        ErrorCode, PartitionRef, Request,
+        produce::{PartitionProduce, ProduceRequest, Produced},
+    },
+    time::{Instant, Now, earliest},
+    units::{NodeId, RecordCount, TopicPartition},
+};
+
+/// A batch that was sent, as its request remembers it: the producer may have given it up in the meantime.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sent {
+    /// Which batch.
+    pub batch: BatchId,
+    /// Where it waited.
+    pub queue: QueueIndex,
+    /// Where it was sent.
+    pub partition: TopicPartition,
+    /// The number it bore.
+    pub stamp: Option<ProducerStamp>,
+    /// How many records it had.
+    pub count: RecordCount,
+}
+
+impl Producer {
+    /// Finds out where a queue stands.
+    pub(super) fn place(&mut self, now: Instant, at: QueueIndex) {
+        let place = self.place_of(now, at).0;
+        self.accumulator.place(at, place);
+    }
+
+    /// Finds out where every queue stands: for what concerns all of them.
+    pub(super) fn place_all(&mut self, now: Instant) {
+        for at in self.accumulator.queues() {
+            self.place(now, at);
+        }
+    }
+
+    /// Where a queue stands, and which of its batches is next.
+    fn place_of(&self, now: Instant, at: QueueIndex) -> (Place, Option<BatchId>) {
+        let queue = self.accumulator.queue(at);
+        // With one request in flight the order is kept by having one batch of a partition out at a time.
+        if self.config.max_in_flight_requests_per_connection == 1 && queue.on_wire > 0 {
+            return (Place::Idle, None);
+        }
+        let Some(next) = self.next_of(at) else { return (Place::Idle, None) };
+        let Some(batch) = self.accumulator.batch(next) else { return (Place::Idle, None) };
+        let known = self.view.leadership(queue.topic, queue.partition);
+        let Some(leader) = known.leader else { return (Place::Leaderless, None) };
+        let due = if batch.attempts > 0 {
+            // Another leader is worth a try at once (KIP-951).
+            if known.epoch > batch.sent_to { now } else { batch.retry_at }
+        } else if batch.is_full()
+            || queue.waiting.len() > 1
+            || self.closing
+            || self.starved
+            || self.flushed >= Some(next)
+        {
+            now
+        } else {
+            next.created + self.config.linger_ms
+        };
+        (if due > now { Place::Timed(due) } else { Place::Ready(leader) }, Some(next))
+    }
+
+    /// The batch of a queue that may go next, if its number allows.
+    fn next_of(&self, at: QueueIndex) -> Option<BatchId> {
+        let queue = self.accumulator.queue(at);
+        let first = *queue.waiting.front()?;
+        if !self.idempotent {
+            return Some(first);
+        }
+        let Me::Known(me) = self.me else { return None };
+        let sequences = &queue.sequences;
+        if sequences.is_restarting() {
+            // Only those whose outcome has to be found out before anything is renumbered.
+            let unknown = |id: &&BatchId| self.accumulator.batch(**id).is_some_and(|batch| batch.unknown);
+            return queue.waiting.iter().find(unknown).copied();
+        }
+        match self.accumulator.batch(first)?.stamp {
+            // One that came back goes when it is the first of those numbered: this leaves one in flight.
+            Some(_) => (sequences.tracked().front() == Some(&first)).then_some(first),
+            None => sequences.may_number(me).then_some(first),
+        }
+    }
+
+    /// Sends whatever may be sent.
+    pub(super) fn send(&mut self, now: Now, effects: &mut Effects) {
+        self.rested = None;
+        let brokers: smallvec::SmallVec<[NodeId; 8]> = self.accumulator.ready_brokers().collect();
+        for broker in brokers {
+            match self.net.rests_until(now.monotonic, broker) {
+                Some(until) => self.rested = earliest(self.rested, Some(until)),
+                None => self.send_to(now, broker, effects),
+            }
+        }
+    }
+
+    fn send_to(&mut self, now: Now, broker: NodeId, effects: &mut Effects) {
+        let limit = self.config.max_in_flight_requests_per_connection;
+        while self.net.can_send(now.monotonic, broker, limit) {
+            let (partitions, sent) = self.drain(now.monotonic, broker, effects);
+            if sent.is_empty() {
+                return;
+            }
+            let request = Request::Produce(ProduceRequest {
+                acks: self.acks,
+                timeout: self.config.request_timeout_ms,
+                partitions,
+            });
+            let queues: smallvec::SmallVec<[QueueIndex; 8]> = sent.iter().map(|sent| sent.queue).collect();
+            if self.acks == crate::protocol::produce::Acks::None {
+                self.net.post(broker, request, effects);
+                for sent in sent {
+                    self.complete(now, &sent, Ok(None), None, effects);
+                }
+            } else {
+                self.net.send(now.monotonic, broker, request, super::Asked::Produce(sent), effects);
+            }
+            for queue in queues {
+                self.place(now.monotonic, queue);
+            }
+        }
+    }
+
+    /// Takes one batch from every queue that may send to `broker`, as far as a request goes.
+    fn drain(
+        &mut self,
+        now: Instant,
+        broker: NodeId,
+        effects: &mut Effects,
+    ) -> (Vec<PartitionProduce>, Vec<Sent>) {
+        let (mut partitions, mut sent) = (Vec::new(), Vec::new());
+        let mut size = 0;
+        while let Some(at) = self.accumulator.pop_ready(broker) {
+            // Things may have changed since it was placed.
+            let (place, next) = self.place_of(now, at);
+            let Some(next) = next.filter(|_| place == Place::Ready(broker)) else {
+                self.accumulator.place(at, place);
+                continue;
+            };
+            let bytes = self.accumulator.batch(next).map_or(0, |batch| batch.size());
+            if !sent.is_empty() && size + bytes > self.config.max_request_size as usize {
+                self.accumulator.place(at, place);
+                break;
+            }
+            size += bytes;
+            if let Some((produce, one)) = self.take_out(at, next, effects) {
+                partitions.push(produce);
+                sent.push(one);
+            }
+        }
+        (partitions, sent)
+    }
+
+    fn take_out(
+        &mut self,
+        at: QueueIndex,
+        id: BatchId,
+        effects: &mut Effects,
+    ) -> Option<(PartitionProduce, Sent)> {
+        let queue = self.accumulator.queue(at);
+        let partition = self.view.partition(queue.topic, queue.partition)?;
+        let epoch = self.view.leadership(queue.topic, queue.partition).epoch;
+        let queue = self.accumulator.queue_mut(at);
+        queue.waiting.retain(|waiting| *waiting != id);
+        queue.on_wire += 1;
+        let batch = self.accumulator.batch(id)?;
+        if let (true, None, Me::Known(me)) = (self.idempotent, batch.stamp, self.me) {
+            let count = batch.count();
+            let stamp = self.accumulator.queue_mut(at).sequences.number(me, id, count);
+            self.accumulator.batch_mut(id)?.stamp = Some(stamp);
+        }
+        let batch = self.accumulator.batch_mut(id)?;
+        batch.on_wire = true;
+        batch.sent_to = epoch;
+        if let Some(error) = batch.last_error {
+            let base_sequence = batch.stamp.map(|stamp| stamp.base_sequence);
+            effects.note(Event::BatchRetried { partition, attempt: batch.attempts, error, base_sequence });
+        }
+        let sent = Sent { batch: id, queue: at, partition, stamp: batch.stamp, count: batch.count() };
+        Some((PartitionProduce { partition: PartitionRef::from(partition), batch: batch.sealed() }, sent))
+    }
+
+    /// Starts a queue's numbers again if that is wanted and nothing it numbered can be in the log without our
+    /// knowing; raises our epoch for it if need be (KIP-360).
+    pub(super) fn restart_numbers(&mut self, at: QueueIndex, effects: &mut Effects) {
+        let sequences = &self.accumulator.queue(at).sequences;
+        if !sequences.is_restarting() {
+            return;
+        }
+        let open = |id: &BatchId| self.accumulator.batch(*id).is_some_and(|b| b.on_wire || b.unknown);
+        // KAFKA-14034: the epoch was raised at once, and batches that were in the log already got another
+        // number, by which no broker could know them.
+        let may = self.museum.has(crate::museum::Bug::RenumberWithRetriesInFlight)
+            || !sequences.tracked().iter().any(open);
+        let Me::Known(me) = self.me else { return };
+        if !may {
+            return;
+        }
+        let used = sequences.identity() == Some(me);
+        let next = if used { me.raised() } else { Some(me) };
+        let Some(identity) = next else {
+            self.me = Me::Wanted { at: Instant::ZERO, failures: 0 };
+            return;
+        };
+        if used {
+            self.become_known(identity, effects);
+        }
+        self.renumber(at, identity);
+    }
+
+    fn renumber(&mut self, at: QueueIndex, identity: Identity) {
+        let mut sequences = core::mem::take(&mut self.accumulator.queue_mut(at).sequences);
+        sequences.restart(identity, |id, stamp| {
+            self.accumulator.batch_mut(id).map_or(RecordCount(0), |batch| {
+                batch.stamp = Some(stamp);
+                batch.unknown = false;
+                batch.count()
+            })
+        });
+        self.accumulator.queue_mut(at).sequences = sequences;
+    }
+
+    /// Gives up batches that are older than `delivery.timeout.ms`.
+    pub(super) fn expire_batches(&mut self, now: Now, effects: &mut Effects) {
+        let mut any = false;
+        while let Some(oldest) = self.accumulator.oldest() {
+            if oldest.created + self.config.delivery_timeout_ms > now.monotonic {
+                break;
+            }
+            self.fail_batch(now, oldest, ErrorCode::RequestTimedOut, false, effects);
+            any = true;
+        }
+        if any && !self.blocked.is_empty() {
+            self.unblock(now, effects);
+        }
+    }
+
+    /// What a batch became, by the answer for it.
+    pub(super) fn answered(
+        &mut self,
+        now: Now,
+        sent: Vec<Sent>,
+        response: crate::protocol::produce::ProduceResponse,
+        effects: &mut Effects,
+    ) {
+        let mut answers = response.partitions.into_iter();
+        for sent in &sent {
+            let (result, hint) = match answers.next() {
+                Some(answer) => {
+                    (answer.result.map(|Produced { base_offset, .. }| Some(base_offset)), answer.leader)
+                }
+                None => (Err(ErrorCode::UnknownServerError), None),
+            };
+            self.complete(now, sent, result, hint, effects);
+        }
+    }
+}
