@@ -201,16 +201,16 @@ fn mistake(error: &serde_path_to_error::Error<serde_json::Error>, root: Place<'_
     {
         let wanted = wanted.replace("struct ", "an object: ").replace("enum ", "one of the names of ");
         return Problem::new(
-            shown(format!("this takes {}", plain(&wanted))),
+            shown(format!("this takes {}", in_words(&wanted))),
             place.bytes(),
             format!("not {found}"),
         );
     }
-    Problem::new(shown(message), place.bytes(), "this")
+    Problem::new(shown(message), place.bytes(), "here")
 }
 
 /// What Rust's own names for types mean to somebody who writes a scenario.
-fn plain(wanted: &str) -> String {
+fn in_words(wanted: &str) -> String {
     match wanted {
         "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number".into(),
         "i32" | "i64" => "a whole number, perhaps negative".into(),
@@ -221,6 +221,19 @@ fn plain(wanted: &str) -> String {
             Some(_) => "an object".into(),
             None => other.into(),
         },
+    }
+}
+
+/// What stands there instead, in JSON's own words.
+fn found_as(found: &str) -> String {
+    let (kind, what) = found.split_once(' ').unwrap_or((found, ""));
+    match kind {
+        "sequence" => "a list".into(),
+        "map" => "an object".into(),
+        "integer" | "boolean" => what.trim_matches('`').into(),
+        "floating" => what.trim_start_matches("point ").trim_matches('`').into(),
+        "string" => what.into(),
+        _ => found.into(),
     }
 }
 
@@ -269,4 +282,20 @@ fn walk<'a>(root: Place<'a>, path: &serde_path_to_error::Path) -> Place<'a> {
         Segment::Seq { index } => at.nth(*index),
         Segment::Unknown => at,
     })
+}
+
+/// The text as plain JSON, whatever it says. Refuses what is not JSON.
+pub fn plain(source: &str) -> Result<Value, Vec<Problem>> {
+    let root = text::parse(source).map_err(|problem| vec![problem])?;
+    let mut problems = Vec::new();
+    let value = text::to_json(&root, &mut problems);
+    if problems.is_empty() { Ok(value) } else { Err(problems) }
+}
+
+/// The JSON Schema of scenario files, as it is committed.
+pub fn schema() -> String {
+    let schema = schemars::schema_for!(Scenario);
+    let mut text = serde_json::to_string_pretty(&schema).expect("a schema is JSON");
+    text.push('\n');
+    text
 }

@@ -9,4 +9,4 @@ mod text;
 pub mod values;
 
 pub use file::Scenario;
-pub use load::{Change, Source, load};
+pub use load::{Change, Source, load, plain, schema};

@@ -41,7 +41,7 @@ macro_rules! in_a_string {
                         Err(E::custom(bare_number::<$name>(&number.to_string())))
                     }
                 }
-                d.deserialize_str(Text)
+                d.deserialize_any(Text)
             }
         }
 

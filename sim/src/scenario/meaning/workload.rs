@@ -146,7 +146,11 @@ fn said_twice(it: &mut Checker<'_>, at: Place<'_>, pairs: &[(&str, &str)]) {
         if !kafkas.exists() {
             continue;
         }
-        let problem = Problem::new(format!("`{key}` is said by `{field}`"), kafkas.name(), "not here");
+        let problem = Problem::new(
+            format!("`{key}` is not set in `config` but by the field `{field}`"),
+            kafkas.name(),
+            "not here",
+        );
         let own = at.key(field);
         it.tell(if own.exists() { problem.with_context(own.name(), "but here") } else { problem });
     }
