@@ -125,6 +125,30 @@ museum! {
     /// KAFKA-18106: a restart within the session leaves leaders and ISRs as they were.
     UncleanReregisterNoEpochBump = "unclean-reregister-no-epoch-bump", "KAFKA-18106",
         "epoch_and_offset_name_one_record", "a leader that lost the end of its log goes on in the same epoch";
+    /// KAFKA-10527: a voter that led before it was restarted goes on leading in the same epoch.
+    LeaderResumesSameEpoch = "leader-resumes-same-epoch", "KAFKA-10527", "epoch_and_offset_name_one_record",
+        "records lost with the power are replaced by others of the same epoch and offset";
+    /// KAFKA-10661: a voter that led before it was restarted does not remember, and votes for another.
+    RestartedLeaderVotesInOwnEpoch = "restarted-leader-votes-in-own-epoch", "KAFKA-10661", "single_controller_per_epoch",
+        "an epoch has two leaders";
+    /// KAFKA-10533: voters count records for the quorum's high watermark that they have not flushed.
+    RaftAckBeforeFlush = "raft-ack-before-flush", "KAFKA-10533", "committed_metadata_is_durable",
+        "committed metadata is lost with the power of a majority";
+    /// KAFKA-12619: a new quorum leader commits records of former epochs before one of its own.
+    HwBeforeOwnEpochRecord = "hw-before-own-epoch-record", "KAFKA-12619", "quorum_leader_has_all_committed",
+        "a committed record is overwritten by another leader";
+    /// KAFKA-15489: a quorum leader from which no majority fetches goes on leading.
+    NoCheckQuorum = "no-check-quorum", "KAFKA-15489", "quorum_leader_has_majority",
+        "two controllers are active, and brokers stay with the one that can commit nothing";
+    /// Redpanda #11657: granting a pre-vote counts as having heard from a leader.
+    PreVoteResetsElectionTimer = "prevote-resets-election-timer", "Redpanda #11657", "quorum_elects_leader",
+        "voters that ask each other in turn elect nobody";
+    /// KAFKA-12460: a voter cuts committed records off its log when its leader says so.
+    TruncateBelowRaftHw = "truncate-below-raft-hw", "KAFKA-12460", "quorum_high_watermark_is_monotone",
+        "what one voter has lost, the others silently lose, too";
+    /// KAFKA-15312: a metadata snapshot is put in its place before its bytes are flushed.
+    SnapshotFileNotSynced = "snapshot-file-not-synced", "KAFKA-15312", "snapshot_covers_log_start",
+        "after a power failure the snapshot is empty, and the log it stood for is gone";
 }
 
 /// The bugs that are switched on.

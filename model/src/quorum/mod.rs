@@ -3,21 +3,53 @@
 //! KRaft (KIP-595): voters elect a leader, who appends; everyone fetches from it. A record is committed once
 //! a majority of voters has it on the platter. Brokers run the same code as observers: they never vote.
 
-use alloc::{collections::VecDeque, vec::Vec};
-use core::{ops::Range, time::Duration};
+//!
+//! Kafka's raft client is one thread that does its disk work in line. So is this: while something is on its
+//! way to the platter that must be there before anything else (a vote, an epoch, appended records), inputs
+//! wait in `inbox`, and what was decided but is not durable yet is `held` back. One step then is
+//! [`Quorum::pump`]: take inputs, do what is due, ask what there is to ask.
 
-use bytes::Bytes;
+mod role;
+mod election;
+mod leader;
+mod replication;
+mod high_watermark;
+mod snapshot;
+mod delivery;
+mod loading;
+mod state_file;
+mod replacement;
+mod peers;
 
+use alloc::{collections::VecDeque, format, string::ToString, vec::Vec};
+use core::time::Duration;
+
+pub use self::delivery::Committed;
+use self::{
+    delivery::Delivery,
+    loading::Loading,
+    peers::{Peers, What},
+    replication::Readers,
+    role::Role,
+    snapshot::Snapshots,
+    state_file::{Election, StateFile},
+};
 use crate::{
     config::{BrokerConfig, ControllerConfig},
-    disk::DiskReply,
-    event::QuorumRole,
-    machine::{Caller, Channel, ConnectionId, Disconnect, Effects},
+    disk::{Dir, DiskError, DiskReply, DiskWork, FileKind, FileName},
+    event::Event,
+    log::{Log, config::LogConfig},
+    machine::{Caller, Channel, ConnectionId, Disconnect, Effects, Halt, Outgoing},
+    museum::Museum,
     node::Setup,
-    protocol::{ErrorCode, Request, Response},
-    time::{Instant, Now},
-    units::{CorrelationId, LeaderEpoch, NodeId, NodeSet, Offset},
+    protocol::{Request, Response},
+    rng::Rng,
+    time::{Instant, Now, earliest},
+    units::{CorrelationId, LeaderEpoch, NodeId, NodeSet, Offset, TopicPartition},
 };
+
+/// A segment of the metadata log has at least room for a leader change.
+const MIN_SEGMENT: u64 = 1 << 10;
 
 /// What a quorum member is set to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +70,8 @@ pub struct QuorumConfig {
     pub segment_bytes: u64,
     /// `metadata.max.retention.bytes`
     pub retention_bytes: Option<u64>,
+    /// How much is fetched at once, of the log or a snapshot: Kafka's `MAX_FETCH_SIZE_BYTES`.
+    pub max_fetch_bytes: u32,
 }
 
 impl From<&ControllerConfig> for QuorumConfig {
@@ -51,6 +85,7 @@ impl From<&ControllerConfig> for QuorumConfig {
             append_linger: config.controller_quorum_append_linger_ms,
             segment_bytes: config.metadata_log_segment_bytes,
             retention_bytes: config.metadata_max_retention_bytes,
+            max_fetch_bytes: 8 << 20,
         }
     }
 }
@@ -84,27 +119,31 @@ impl Context<'_> {
     }
 }
 
-/// Something committed, for whoever folds the log into an image.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Committed {
-    /// One batch. A mark of the log's own (a leader change) has no values.
-    Records {
-        /// Its offsets.
-        range: Range<Offset>,
-        /// The epoch of the leader that appended it.
-        epoch: LeaderEpoch,
-        /// The records' values, one an offset.
-        values: Vec<Bytes>,
-    },
-    /// A snapshot: whatever was folded so far is to be forgotten.
-    Snapshot {
-        /// One past the last offset it stands for.
-        end: Offset,
-        /// The epoch of that offset's record.
-        epoch: LeaderEpoch,
-        /// The snapshot as `take_snapshot` was given it.
-        bytes: Bytes,
-    },
+/// How far a member's life has come.
+#[derive(Clone, Debug)]
+enum Stage {
+    /// Not started.
+    New,
+    /// It reads its disk; nothing else happens yet.
+    Loading(Loading),
+    /// It takes part.
+    Running,
+    /// Its disk has failed.
+    Failed,
+}
+
+/// Something that waits for its turn.
+#[derive(Clone, Debug)]
+enum Inbound {
+    Request { caller: Caller, request: Request },
+    Response { from: NodeId, correlation: CorrelationId, response: Response },
+}
+
+/// What is true and said only once it is on the platter.
+#[derive(Clone, Debug, Default)]
+struct Held {
+    events: Vec<Event>,
+    replies: Vec<(Caller, Response)>,
 }
 
 /// One member of the metadata quorum: a voter, or an observer.
@@ -113,165 +152,419 @@ pub struct Quorum {
     id: NodeId,
     voters: NodeSet,
     config: QuorumConfig,
-    epoch: LeaderEpoch,
-    leader: Option<NodeId>,
-    high_watermark: Offset,
-    log_end: Offset,
-    ready: VecDeque<Committed>,
+    museum: Museum,
+    rng: Rng,
+    stage: Stage,
+
+    election: Election,
+    role: Role,
+    peers: Peers,
+    readers: Readers,
+    log: Log,
+    high_watermark: Option<Offset>,
+    snapshots: Snapshots,
+    delivery: Delivery,
+
+    state_file: StateFile,
+    /// Its log is being flushed up to here.
+    flushing: Option<Offset>,
+    inbox: VecDeque<Inbound>,
+    held: Held,
+
+    /// The high watermark has moved since those who are parked were looked at.
+    stirred: bool,
+    /// It was asked to step down.
+    resigning: bool,
+    /// The process is about to end.
+    stopping: bool,
+    deadline: Option<Instant>,
 }
 
 impl Quorum {
     /// A member that has not started; a voter if `voters` holds it, else an observer.
     pub fn new(setup: &Setup, config: QuorumConfig, voters: NodeSet) -> Quorum {
+        let log_config = LogConfig::of_metadata(config.segment_bytes.max(MIN_SEGMENT));
+        // Until the disk is read, an empty log stands for it; it asks nothing of the disk.
+        let (now, disk) = (Now::default(), &mut DiskWork::new());
+        let log = Log::create(TopicPartition::METADATA, log_config, Offset::ZERO, now, setup.museum, disk);
         Quorum {
             id: setup.id,
+            peers: Peers::new(&voters, setup.id),
             voters,
             config,
-            epoch: LeaderEpoch(0),
-            leader: None,
-            high_watermark: Offset::ZERO,
-            log_end: Offset::ZERO,
-            ready: VecDeque::new(),
+            museum: setup.museum,
+            rng: Rng::named(setup.seed, &format!("{}/quorum", setup.id)),
+            stage: Stage::New,
+            election: Election::default(),
+            role: Role::Unattached { until: Instant::FOREVER },
+            readers: Readers::default(),
+            log,
+            high_watermark: None,
+            snapshots: Snapshots::default(),
+            delivery: Delivery::default(),
+            state_file: StateFile::default(),
+            flushing: None,
+            inbox: VecDeque::new(),
+            held: Held::default(),
+            stirred: false,
+            resigning: false,
+            stopping: false,
+            deadline: None,
         }
     }
 
     /// Begins to read the disk. `poll` gives from then on everything committed, from the start of the log or
     /// from a snapshot.
-    pub fn start(&mut self, _now: Now, _cx: &mut Context<'_>) {}
+    pub fn start(&mut self, _now: Now, cx: &mut Context<'_>) {
+        self.load(cx);
+    }
 
     /// Whether its disk has been read.
     pub fn is_loaded(&self) -> bool {
-        false
+        matches!(self.stage, Stage::Running)
     }
 
     /// Takes a request, if it is one of the quorum's: Vote, BeginQuorumEpoch, EndQuorumEpoch, DescribeQuorum,
     /// FetchSnapshot, and a Fetch of the metadata log. Says whether it was.
-    pub fn on_request(
-        &mut self,
-        _now: Now,
-        _caller: Caller,
-        request: &Request,
-        _cx: &mut Context<'_>,
-    ) -> bool {
-        matches!(request, Request::Vote(_))
+    pub fn on_request(&mut self, now: Now, caller: Caller, request: &Request, cx: &mut Context<'_>) -> bool {
+        let ours = match request {
+            Request::Fetch(fetch) => replication::is_metadata(fetch),
+            Request::Vote(_)
+            | Request::BeginQuorumEpoch(_)
+            | Request::EndQuorumEpoch(_)
+            | Request::DescribeQuorum(_)
+            | Request::FetchSnapshot(_) => true,
+            _ => false,
+        };
+        if ours {
+            self.inbox.push_back(Inbound::Request { caller, request: request.clone() });
+            self.pump(now, cx);
+        }
+        ours
     }
 
     /// Takes a response from a voter on `Channel::FETCH` or `Channel::QUORUM`; says whether it was one.
     pub fn on_response(
         &mut self,
-        _now: Now,
+        now: Now,
         from: NodeId,
         channel: Channel,
-        _correlation: CorrelationId,
-        _response: Response,
-        _cx: &mut Context<'_>,
+        correlation: CorrelationId,
+        response: Response,
+        cx: &mut Context<'_>,
     ) -> bool {
-        self.is_mine(from, channel)
+        let ours = self.is_ours(from, channel);
+        if ours {
+            self.inbox.push_back(Inbound::Response { from, correlation, response });
+            self.pump(now, cx);
+        }
+        ours
     }
 
     /// Learns that such a connection is gone; says whether it was one.
     pub fn on_disconnected(
         &mut self,
-        _now: Now,
+        now: Now,
         peer: NodeId,
         channel: Channel,
         _why: Disconnect,
-        _cx: &mut Context<'_>,
+        cx: &mut Context<'_>,
     ) -> bool {
-        self.is_mine(peer, channel)
+        let ours = self.is_ours(peer, channel);
+        if ours {
+            self.peers.disconnected(peer, channel, now.monotonic + self.config.retry_backoff);
+            self.pump(now, cx);
+        }
+        ours
     }
 
     /// Forgets what is parked for a connection. Connections of others do no harm.
-    pub fn on_closed(&mut self, _connection: ConnectionId) {}
+    pub fn on_closed(&mut self, connection: ConnectionId) {
+        self.readers.closed(connection);
+        self.inbox.retain(|inbound| match inbound {
+            Inbound::Request { caller, .. } => caller.connection != connection,
+            Inbound::Response { .. } => true,
+        });
+    }
 
     /// Takes a reply of the disk about a file in the metadata log's directory; says whether it was one.
-    pub fn on_disk(&mut self, _now: Now, reply: &DiskReply, _cx: &mut Context<'_>) -> bool {
-        reply.file.dir == crate::disk::Dir::Log(crate::units::TopicPartition::METADATA)
+    pub fn on_disk(&mut self, now: Now, reply: &DiskReply, cx: &mut Context<'_>) -> bool {
+        if reply.file.dir != Dir::Log(TopicPartition::METADATA) {
+            return false;
+        }
+        let taken = match self.stage {
+            Stage::New | Stage::Failed => return true,
+            Stage::Loading(_) => self.on_loading_disk(now, reply, cx),
+            Stage::Running => self.on_running_disk(now, reply, cx),
+        };
+        match taken {
+            Ok(()) => self.pump(now, cx),
+            Err(error) => self.fail(reply.file, error, cx),
+        }
+        true
+    }
+
+    fn on_running_disk(
+        &mut self,
+        now: Now,
+        reply: &DiskReply,
+        cx: &mut Context<'_>,
+    ) -> Result<(), DiskError> {
+        if self.state_file.is_mine(reply) {
+            return self.state_file.on_disk(reply, &mut cx.effects.disk);
+        }
+        if self.snapshots.is_mine(reply) {
+            return self.on_snapshot_disk(now, reply, cx);
+        }
+        if matches!(reply.file.kind, FileKind::QuorumState | FileKind::MetadataSnapshot(..)) {
+            return reply.outcome.as_ref().map(|_| ()).map_err(|error| *error);
+        }
+        let (disk, events) = (&mut cx.effects.disk, &mut cx.effects.events);
+        let progress = self.log.on_disk(now, reply, disk, events)?;
+        self.flushing = self.flushing.filter(|to| self.log.flushed() < *to);
+        match progress.cold {
+            Some(done) if done.waiter == delivery::WAITER => self.on_cold_delivery(done.answer),
+            Some(done) => self.on_cold(done.waiter, done.answer, cx),
+            None => {}
+        }
+        Ok(())
     }
 
     /// Does what is due. Harmless at any other time.
-    pub fn on_deadline(&mut self, _now: Now, _cx: &mut Context<'_>) {}
+    pub fn on_deadline(&mut self, now: Now, cx: &mut Context<'_>) {
+        if self.is_loaded() {
+            self.log.tick(now, &mut cx.effects.disk, &mut cx.effects.events);
+        }
+        self.pump(now, cx);
+    }
 
     /// When something is due.
     pub fn deadline(&self) -> Option<Instant> {
-        None
-    }
-
-    /// What it is at the moment. An observer is `Unattached` or `Follower`.
-    pub fn role(&self) -> QuorumRole {
-        QuorumRole::Unattached
+        self.deadline
     }
 
     /// The newest epoch it knows.
     pub fn epoch(&self) -> LeaderEpoch {
-        self.epoch
+        self.election.epoch
     }
 
     /// The leader of that epoch, if it knows one.
     pub fn leader(&self) -> Option<NodeId> {
-        self.leader
+        self.election.leader.filter(|_| !matches!(self.role, Role::Resigned(_)))
     }
 
     /// Whether it leads.
     pub fn is_leader(&self) -> bool {
-        self.leader == Some(self.id)
+        matches!(self.role, Role::Leader(_))
     }
 
     /// Whether it leads and `poll` has given out everything committed before its own epoch: only now may the
     /// application decide anything.
     pub fn has_committed_own_epoch(&self) -> bool {
-        false
+        match &self.role {
+            Role::Leader(leader) => self.delivery.given > leader.epoch_start,
+            _ => false,
+        }
     }
 
-    /// Everything before is committed, as far as it knows.
+    /// Everything before is committed, as far as it knows; zero if it knows nothing yet.
     pub fn high_watermark(&self) -> Offset {
-        self.high_watermark
+        self.high_watermark.unwrap_or(Offset::ZERO)
     }
 
     /// Where its log ends, in memory.
     pub fn log_end(&self) -> Offset {
-        self.log_end
+        self.log.end()
     }
 
-    /// Appends records as one: they are committed all or none, and get these offsets if this leader commits
-    /// them. They wait `append_linger` for company. What becomes of them `poll` tells; all that is not
-    /// committed when `epoch` changes or `is_leader` ends may be lost.
-    ///
-    /// Refuses with `NotController` unless it leads.
-    pub fn append(
-        &mut self,
-        _now: Now,
-        _values: Vec<Bytes>,
-        _cx: &mut Context<'_>,
-    ) -> Result<Range<Offset>, ErrorCode> {
-        Err(ErrorCode::NotController)
+    /// Its log.
+    pub fn log(&self) -> &Log {
+        &self.log
     }
 
-    /// The next thing committed, each once since `start`, in order. To be asked until `None` after every call
-    /// that takes a `Context`.
-    pub fn poll(&mut self) -> Option<Committed> {
-        self.ready.pop_front()
+    /// Where its newest snapshot ends, and with which epoch.
+    pub fn latest_snapshot(&self) -> Option<crate::protocol::fetch::EpochEnd> {
+        self.snapshots.latest_id()
     }
-
-    /// Writes a snapshot of everything before `end`, which must be committed and polled; the log's beginning
-    /// follows later, by `metadata.max.retention.bytes`.
-    pub fn take_snapshot(&mut self, _now: Now, _end: Offset, _bytes: Bytes, _cx: &mut Context<'_>) {}
 
     /// Steps down, if it leads: the voters are told, the most caught up first. It stands again after an
     /// election timeout.
-    pub fn resign(&mut self, _now: Now, _cx: &mut Context<'_>) {}
+    pub fn resign(&mut self, now: Now, cx: &mut Context<'_>) {
+        self.resigning = self.is_leader();
+        self.pump(now, cx);
+    }
 
     /// Steps down, if it leads, and stands for no election any more: the process is about to end.
     pub fn shut_down(&mut self, now: Now, cx: &mut Context<'_>) {
+        self.stopping = true;
         self.resign(now, cx);
     }
 
-    /// Whether nobody waits for this member to hand over, after `shut_down`.
+    /// Whether nobody waits for this member to hand over: after `shut_down`, once another leads.
     pub fn may_stop(&self) -> bool {
-        true
+        let other_leads = self.leader().is_some_and(|leader| leader != self.id);
+        !self.is_loaded() || !self.is_voter() || self.voters.len() == 1 || other_leads
     }
 
-    fn is_mine(&self, peer: NodeId, channel: Channel) -> bool {
+    fn is_ours(&self, peer: NodeId, channel: Channel) -> bool {
         self.voters.contains(peer) && matches!(channel, Channel::FETCH | Channel::QUORUM)
+    }
+}
+
+// One step.
+impl Quorum {
+    /// Takes inputs, does what is due and asks what there is to ask, until the disk is to be waited for or
+    /// nothing is left.
+    fn pump(&mut self, now: Now, cx: &mut Context<'_>) {
+        if !self.is_loaded() {
+            return;
+        }
+        while !self.waits_for_disk() {
+            self.release(cx);
+            if let Some(inbound) = self.inbox.pop_front() {
+                self.take(now, inbound, cx);
+            } else if !self.expire(now, cx) && !self.act(now, cx) {
+                break;
+            }
+        }
+        if !self.waits_for_disk() {
+            self.release(cx);
+        }
+        self.deliver(cx);
+        self.deadline = self.next_deadline();
+    }
+
+    fn waits_for_disk(&self) -> bool {
+        self.state_file.is_busy() || self.flushing.is_some() || self.snapshots.is_installing()
+    }
+
+    fn take(&mut self, now: Now, inbound: Inbound, cx: &mut Context<'_>) {
+        match inbound {
+            Inbound::Request { caller, request } => self.take_request(now, caller, &request, cx),
+            Inbound::Response { from, correlation, response } => {
+                if let Some(what) = self.peers.answered(from, correlation) {
+                    self.take_response(now, from, what, response, cx);
+                }
+            }
+        }
+    }
+
+    fn take_request(&mut self, now: Now, caller: Caller, request: &Request, cx: &mut Context<'_>) {
+        let response = match request {
+            Request::Fetch(request) => return self.on_fetch(now, caller, request, cx),
+            Request::Vote(request) => Response::Vote(self.on_vote(now, request, cx)),
+            Request::BeginQuorumEpoch(request) => Response::BeginQuorumEpoch(self.on_begin(now, request, cx)),
+            Request::EndQuorumEpoch(request) => Response::EndQuorumEpoch(self.on_end(now, request, cx)),
+            Request::DescribeQuorum(_) => Response::DescribeQuorum(self.describe(now)),
+            Request::FetchSnapshot(request) => Response::FetchSnapshot(self.on_fetch_snapshot(now, request)),
+            _ => return,
+        };
+        self.answer(caller, response);
+    }
+
+    fn take_response(
+        &mut self,
+        now: Now,
+        from: NodeId,
+        what: What,
+        response: Response,
+        cx: &mut Context<'_>,
+    ) {
+        match response {
+            Response::Fetch(response) if what == What::Fetch => self.on_fetched(now, from, response, cx),
+            Response::FetchSnapshot(response) if what == What::FetchSnapshot => {
+                self.on_snapshot_fetched(now, from, &response, cx);
+            }
+            Response::Vote(response) => self.on_vote_response(now, from, what, &response, cx),
+            Response::BeginQuorumEpoch(r) if what == What::Begin => {
+                self.settles(now, r.error, r.epoch, r.leader, cx);
+            }
+            Response::EndQuorumEpoch(r) if what == What::End => {
+                let settled = self.settles(now, r.error, r.epoch, r.leader, cx);
+                if let Role::Resigned(resigned) = &mut self.role
+                    && !settled
+                {
+                    resigned.unacknowledged.remove(from);
+                }
+            }
+            _ => self.peers.rest(from, now.monotonic + self.config.retry_backoff),
+        }
+    }
+
+    /// Does one thing whose time has come; says whether there was one.
+    fn expire(&mut self, now: Now, cx: &mut Context<'_>) -> bool {
+        let rest = now.monotonic + self.config.retry_backoff;
+        if let Some((peer, channel)) = self.peers.expire(now.monotonic, rest) {
+            // As Kafka's network client, which closes a connection on which a request has timed out.
+            cx.effects.mail.push(Outgoing::Disconnect { peer, channel });
+            return true;
+        }
+        self.expire_leader(now, cx) || self.expire_election(now, cx) || self.expire_readers(now, cx)
+    }
+
+    /// Does what its role does by itself; says whether it is to be asked again.
+    fn act(&mut self, now: Now, cx: &mut Context<'_>) -> bool {
+        if self.close_ballot(now, cx) {
+            return true;
+        }
+        self.canvass(now, cx);
+        self.adopt_high_watermark(cx);
+        self.fetch(now, cx);
+        self.lead(now, cx)
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
+        if self.waits_for_disk() {
+            return self.log.deadline();
+        }
+        let role = earliest(self.leader_deadline(), self.election_deadline());
+        let others = earliest(self.peers.deadline(), self.readers.deadline());
+        earliest(earliest(role, others), self.log.deadline())
+    }
+
+    /// Asks a voter.
+    fn ask(&mut self, now: Now, to: NodeId, what: What, request: Request, cx: &mut Context<'_>) {
+        let correlation = cx.next_correlation();
+        self.peers.asked(to, what, correlation, now.monotonic + self.config.request_timeout);
+        cx.effects.request(to, what.channel(), correlation, request);
+    }
+
+    /// Answers once everything that was decided is durable.
+    fn answer(&mut self, caller: Caller, response: Response) {
+        self.held.replies.push((caller, response));
+    }
+
+    /// Notes an event once everything that was decided is durable.
+    fn tell(&mut self, event: Event) {
+        self.held.events.push(event);
+    }
+
+    fn release(&mut self, cx: &mut Context<'_>) {
+        cx.effects.events.append(&mut self.held.events);
+        for (caller, response) in self.held.replies.drain(..) {
+            cx.effects.reply(caller, response);
+        }
+    }
+
+    /// Brings everything appended to the platter; until it is there, no input is taken.
+    fn flush(&mut self, cx: &mut Context<'_>) {
+        if self.durable_end() < self.log.end() {
+            self.log.flush(&mut cx.effects.disk);
+            self.flushing = Some(self.log.end());
+        }
+    }
+
+    /// The epoch of the last record, or of the one that a snapshot ends with.
+    fn last_epoch(&self) -> LeaderEpoch {
+        let snapshot = self.snapshots.latest_id().map(|id| id.epoch);
+        self.log.last_epoch().or(snapshot).unwrap_or_default()
+    }
+
+    fn fail(&mut self, file: FileName, error: DiskError, cx: &mut Context<'_>) {
+        self.stage = Stage::Failed;
+        self.deadline = None;
+        cx.effects.note(Event::DiskFailed { file: file.to_string(), error });
+        cx.effects.note(Event::Halted { why: Halt::DiskFailed });
+        cx.effects.halt = Some(Halt::DiskFailed);
     }
 }
