@@ -125,3 +125,132 @@ fn is_eligible(view: View<'_>, replica: NodeId, epoch: Option<BrokerEpoch>) -> b
     // come back without its log.
     view.museum.has(Bug::StaleBrokerEpochJoinsIsr) || epoch.is_none_or(|epoch| epoch == registration.epoch)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        controller::fixture::{Cluster, broker, set},
+        units::{LeaderEpoch, PartitionEpoch},
+    };
+
+    #[test]
+    fn a_leader_gets_the_isr_it_proposes() {
+        let mut cluster = Cluster::of(3);
+        let partition = cluster.topic("orders", &[1, 2, 3], &[]);
+        let proposal = cluster.proposal(partition, &[1, 2]);
+        let altered = cluster.propose(1, proposal);
+        let expected = AlteredPartition {
+            leader: Some(broker(1)),
+            leader_epoch: LeaderEpoch(0),
+            isr: set(&[1, 2]),
+            partition_epoch: PartitionEpoch(1),
+        };
+        assert_eq!(altered, Ok(expected));
+        assert_eq!(cluster.state(partition).isr, set(&[1, 2]));
+    }
+
+    /// Each refusal of Kafka's `validateAlterPartitionData`, by what is wrong with the proposal.
+    #[test]
+    fn a_proposal_that_is_wrong_is_refused_for_what_is_wrong() {
+        type Spoil = fn(&mut IsrProposal);
+        let table: [(Spoil, ErrorCode); 9] = [
+            (|p| p.partition.topic.0 += 1_000, ErrorCode::UnknownTopicId),
+            (|p| p.partition.partition = 1, ErrorCode::UnknownTopicOrPartition),
+            (|p| p.leader_epoch.0 += 1, ErrorCode::NotController),
+            (|p| p.partition_epoch.0 += 1, ErrorCode::NotController),
+            (|p| p.leader_epoch.0 -= 1, ErrorCode::FencedLeaderEpoch),
+            (|p| p.partition_epoch.0 -= 1, ErrorCode::InvalidUpdateVersion),
+            (|p| p.isr.push(p.isr[0]), ErrorCode::InvalidRequest),
+            (|p| p.isr.push((broker(4), None)), ErrorCode::InvalidRequest),
+            (|p| p.isr.retain(|(replica, _)| *replica != broker(2)), ErrorCode::InvalidRequest),
+        ];
+        for (spoil, error) in table {
+            let mut cluster = Cluster::of(4);
+            let partition = cluster.topic("orders", &[1, 2, 3], &[]);
+            // Broker 1 comes and goes, so that no epoch is zero.
+            cluster.expire(1);
+            cluster.beat(1).expect("registered");
+            let mut proposal = cluster.proposal(partition, &[1, 2, 3]);
+            spoil(&mut proposal);
+            assert_eq!(cluster.propose(2, proposal), Err(error));
+            assert!(cluster.records.is_empty());
+        }
+    }
+
+    #[test]
+    fn only_the_leader_may_propose_and_only_by_its_registration() {
+        let mut cluster = Cluster::of(3);
+        let partition = cluster.topic("orders", &[1, 2, 3], &[]);
+        let proposal = cluster.proposal(partition, &[1, 2]);
+        assert_eq!(cluster.propose(2, proposal.clone()), Err(ErrorCode::InvalidRequest));
+        assert_eq!(cluster.propose(9, proposal), Err(ErrorCode::StaleBrokerEpoch));
+    }
+
+    /// KIP-841: "fenced or in-controlled-shutdown replicas are not eligible to be in the ISR".
+    #[test]
+    fn a_fenced_or_leaving_broker_may_not_be_in_sync() {
+        let mut cluster = Cluster::of(3);
+        let partition = cluster.topic("orders", &[1, 2, 3], &[]);
+        let _led_by_3 = cluster.topic("audit", &[3, 1], &[]);
+        cluster.expire(2);
+        let proposal = cluster.proposal(partition, &[1, 2, 3]);
+        assert_eq!(cluster.propose(1, proposal), Err(ErrorCode::IneligibleReplica));
+        let standing = cluster.heartbeat(3, cluster.next, false, true);
+        assert!(standing.is_ok_and(|standing| !standing.may_shut_down));
+        assert_eq!(cluster.state(partition).isr, set(&[1]));
+        let proposal = cluster.proposal(partition, &[1, 3]);
+        assert_eq!(cluster.propose(1, proposal), Err(ErrorCode::IneligibleReplica));
+    }
+
+    /// KIP-903: a restarted broker is in sync only by its present registration.
+    #[test]
+    fn a_broker_may_not_be_in_sync_by_a_former_life() {
+        let mut cluster = Cluster::of(2);
+        let partition = cluster.topic("orders", &[1, 2], &[]);
+        let before = cluster.proposal(partition, &[1, 2]);
+        cluster.lose_power(2);
+        cluster.beat(2).expect("registered");
+        let mut proposal = cluster.proposal(partition, &[1, 2]);
+        proposal.isr = before.isr;
+        assert_eq!(cluster.propose(1, proposal.clone()), Err(ErrorCode::IneligibleReplica));
+        // A leader that is too old to know registrations is trusted.
+        proposal.isr[1].1 = None;
+        assert!(cluster.propose(1, proposal).is_ok());
+    }
+
+    #[test]
+    fn a_proposal_ends_the_recovery_after_an_unclean_election() {
+        let mut cluster = Cluster::of(2);
+        let partition = cluster.topic("orders", &[1, 2], &[("unclean.leader.election.enable", "true")]);
+        cluster.set_isr(partition, &[1]);
+        cluster.lose_power(1);
+        assert_eq!(cluster.state(partition).recovery, LeaderRecovery::Recovering);
+        cluster.set_isr(partition, &[2]);
+        assert_eq!(cluster.state(partition).recovery, LeaderRecovery::Recovered);
+    }
+
+    #[cfg(feature = "museum")]
+    #[test]
+    fn what_the_museum_lets_in() {
+        let mut cluster = Cluster::of(2).planted(Bug::FencedBrokerJoinsIsr);
+        let partition = cluster.topic("orders", &[1, 2], &[]);
+        cluster.expire(2);
+        let proposal = cluster.proposal(partition, &[1, 2]);
+        assert!(cluster.propose(1, proposal).is_ok());
+
+        let mut cluster = Cluster::of(2).planted(Bug::StaleBrokerEpochJoinsIsr);
+        let partition = cluster.topic("orders", &[1, 2], &[]);
+        let before = cluster.proposal(partition, &[1, 2]).isr;
+        cluster.lose_power(2);
+        cluster.beat(2).expect("registered");
+        let proposal = IsrProposal { isr: before, ..cluster.proposal(partition, &[1, 2]) };
+        assert!(cluster.propose(1, proposal).is_ok());
+
+        let mut cluster = Cluster::of(2).planted(Bug::AlterPartitionIdempotentCheck);
+        let partition = cluster.topic("orders", &[1, 2], &[]);
+        let newer =
+            IsrProposal { partition_epoch: PartitionEpoch(9), ..cluster.proposal(partition, &[1, 2]) };
+        assert!(cluster.propose(1, newer).is_ok());
+    }
+}

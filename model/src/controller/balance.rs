@@ -52,3 +52,30 @@ fn unbalanced_brokers(view: View<'_>) -> Vec<NodeId> {
         .map(|(broker, _)| broker)
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::controller::{
+        decide::Question,
+        fixture::{Cluster, broker},
+    };
+
+    #[test]
+    fn leaderships_go_back_once_enough_of_them_are_elsewhere() {
+        for (percentage, back) in [(10, true), (100, false)] {
+            let mut cluster = Cluster::of(2);
+            cluster.config.leader_imbalance_per_broker_percentage = percentage;
+            let partition = cluster.topic("orders", &[1, 2], &[]);
+            cluster.expire(1);
+            cluster.ask(Question::Balance);
+            assert!(cluster.records.is_empty(), "the preferred replica is not alive");
+            cluster.beat(1).expect("registered");
+            cluster.ask(Question::Balance);
+            assert!(cluster.records.is_empty(), "the preferred replica is not in sync");
+            cluster.set_isr(partition, &[1, 2]);
+            cluster.ask(Question::Balance);
+            let leader = cluster.state(partition).leader;
+            assert_eq!(leader, Some(if back { broker(1) } else { broker(2) }));
+        }
+    }
+}

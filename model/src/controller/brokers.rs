@@ -205,3 +205,134 @@ fn change(
         in_controlled_shutdown,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        controller::fixture::{Cluster, broker, set},
+        time::Instant,
+        units::Offset,
+    };
+
+    #[test]
+    fn a_broker_gets_the_offset_of_its_registration_as_epoch_and_begins_fenced() {
+        let mut cluster = Cluster::of(0);
+        let next = cluster.next;
+        assert_eq!(cluster.register(1, 70, None), Ok(BrokerEpoch(next.0)));
+        assert!(cluster.image.broker(broker(1)).is_some_and(|broker| broker.fenced && !broker.clean));
+    }
+
+    #[test]
+    fn while_a_process_is_alive_no_other_takes_its_id() {
+        let mut cluster = Cluster::of(1);
+        assert_eq!(cluster.register(1, 99, None), Err(ErrorCode::DuplicateBrokerRegistration));
+        cluster.now = Instant(10_000_000_000);
+        assert!(cluster.register(1, 99, None).is_ok());
+        assert_eq!(
+            cluster.heartbeat(1, Offset::ZERO, false, false).map(|standing| standing.fenced),
+            Ok(true)
+        );
+    }
+
+    /// KAFKA-16952: the same process that registers again keeps its epoch and stays unfenced.
+    #[test]
+    fn a_repeated_registration_changes_nothing() {
+        let mut cluster = Cluster::of(1);
+        let epoch = cluster.epoch(1);
+        assert_eq!(cluster.register(1, 1, None), Ok(epoch));
+        assert!(cluster.image.broker(broker(1)).is_some_and(|broker| !broker.fenced));
+    }
+
+    #[test]
+    fn only_the_registered_epoch_is_heard() {
+        let mut cluster = Cluster::of(1);
+        assert_eq!(cluster.beat(2), Err(ErrorCode::StaleBrokerEpoch));
+    }
+
+    /// KAFKA-13959: a broker is unfenced once it has applied its own registration.
+    #[test]
+    fn a_broker_is_unfenced_when_it_has_applied_its_registration() {
+        let mut cluster = Cluster::of(1);
+        let epoch = cluster.register(2, 5, None).expect("a new broker");
+        let _later = cluster.topic("orders", &[1], &[]);
+        let behind = cluster.heartbeat(2, Offset(epoch.0), false, false).expect("registered");
+        assert!(behind.fenced && !behind.caught_up);
+        let waits = cluster.heartbeat(2, Offset(epoch.0 + 1), true, false).expect("registered");
+        assert!(waits.fenced && waits.caught_up);
+        let there = cluster.heartbeat(2, Offset(epoch.0 + 1), false, false).expect("registered");
+        assert!(!there.fenced);
+    }
+
+    #[test]
+    fn a_broker_leaves_when_its_leaderships_are_moved_and_everybody_knows() {
+        let mut cluster = Cluster::of(3);
+        let partition = cluster.topic("orders", &[1, 2, 3], &[]);
+        let before = cluster.next;
+        let first = cluster.heartbeat(1, before, false, true).expect("registered");
+        assert!(!first.may_shut_down && !first.fenced);
+        assert!(cluster.image.broker(broker(1)).is_some_and(|broker| broker.in_controlled_shutdown));
+        assert_eq!(cluster.state(partition).leader, Some(broker(2)));
+        assert_eq!(cluster.state(partition).isr, set(&[2, 3]));
+        // Nobody else has heard of it yet.
+        assert!(cluster.heartbeat(1, before, false, true).is_ok_and(|standing| !standing.may_shut_down));
+        cluster.beat(2).expect("registered");
+        assert!(cluster.heartbeat(1, before, false, true).is_ok_and(|standing| !standing.may_shut_down));
+        cluster.beat(3).expect("registered");
+        let last = cluster.heartbeat(1, before, false, true).expect("registered");
+        assert!(last.may_shut_down && last.fenced);
+    }
+
+    #[test]
+    fn one_that_leads_nothing_leaves_at_once_and_so_does_a_fenced_one() {
+        let mut cluster = Cluster::of(2);
+        assert!(cluster.heartbeat(1, cluster.next, false, true).is_ok_and(|standing| standing.may_shut_down));
+        cluster.expire(2);
+        assert!(cluster.heartbeat(2, cluster.next, false, true).is_ok_and(|standing| standing.may_shut_down));
+        assert!(cluster.records.is_empty());
+    }
+
+    /// KIP-966: "the broker includes its previous broker epoch" to show that it shut down cleanly.
+    #[test]
+    fn a_clean_restart_stays_eligible() {
+        for clean in [true, false] {
+            let mut cluster = Cluster::of(2).set_min_isr(2);
+            let partition = cluster.topic("orders", &[1, 2], &[]);
+            let epoch = cluster.epoch(2);
+            cluster.expire(2);
+            cluster.register(2, 50, clean.then_some(epoch)).expect("its session is over");
+            assert_eq!(cluster.state(partition).elr, if clean { set(&[2]) } else { set(&[]) });
+        }
+    }
+
+    /// KAFKA-18106: what was a leader before a restart leads no more in that epoch.
+    #[test]
+    fn a_restart_that_nobody_noticed_still_ends_the_leadership() {
+        let mut cluster = Cluster::of(2);
+        let partition = cluster.topic("orders", &[1, 2], &[]);
+        cluster.now = Instant(10_000_000_000);
+        cluster.register(1, 60, None).expect("its session is over");
+        let state = cluster.state(partition);
+        assert_eq!((state.leader, state.leader_epoch.0, &state.isr), (Some(broker(2)), 1, &set(&[2])));
+    }
+
+    #[cfg(feature = "museum")]
+    #[test]
+    fn what_the_museum_forgets() {
+        let mut cluster = Cluster::of(2).planted(Bug::UncleanReregisterNoEpochBump);
+        let partition = cluster.topic("orders", &[1, 2], &[]);
+        cluster.now = Instant(10_000_000_000);
+        cluster.register(1, 60, None).expect("its session is over");
+        assert_eq!(cluster.state(partition).leader, Some(broker(1)));
+
+        let mut cluster = Cluster::of(1).planted(Bug::ReregisterBumpsBrokerEpoch);
+        let epoch = cluster.epoch(1);
+        assert!(cluster.register(1, 1, None).is_ok_and(|again| again > epoch));
+
+        let mut cluster = Cluster::of(1).planted(Bug::UnfenceNeedsLogEnd);
+        let epoch = cluster.register(2, 5, None).expect("a new broker");
+        let _later = cluster.topic("orders", &[1], &[]);
+        let there = cluster.heartbeat(2, Offset(epoch.0 + 1), false, false);
+        assert!(there.is_ok_and(|standing| standing.fenced));
+    }
+}

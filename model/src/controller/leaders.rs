@@ -320,3 +320,168 @@ fn elect_one(
     let revision = Revision::of(view, partition, state, &may_lead);
     Revision { election, ..revision }.build().ok_or(otherwise)
 }
+
+#[cfg(test)]
+mod tests {
+    use core::time::Duration;
+
+    use super::*;
+    use crate::{
+        controller::{
+            decide::Question,
+            fixture::{Cluster, broker, set},
+            record::LeaderRecovery,
+        },
+        protocol::{Request, Response},
+        units::LeaderEpoch,
+    };
+
+    const UNCLEAN: (&str, &str) = ("unclean.leader.election.enable", "true");
+
+    fn elect_leaders(
+        cluster: &mut Cluster,
+        kind: ElectionKind,
+        partition: Option<TopicPartition>,
+    ) -> Vec<(TopicPartition, Result<(), ErrorCode>)> {
+        let partitions = partition.map(|partition| [partition].into());
+        let request = ElectLeadersRequest { kind, partitions, timeout: Duration::ZERO };
+        match cluster.ask(Question::Request(Request::ElectLeaders(request))) {
+            Some(Response::ElectLeaders(response)) => response.partitions,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_next_in_sync_leads_when_a_leader_is_fenced() {
+        let mut cluster = Cluster::of(3);
+        let partition = cluster.topic("orders", &[1, 2, 3], &[]);
+        cluster.expire(1);
+        let state = cluster.state(partition);
+        assert_eq!((state.leader, state.leader_epoch), (Some(broker(2)), LeaderEpoch(1)));
+        assert_eq!((&state.isr, &state.elr), (&set(&[2, 3]), &set(&[])));
+    }
+
+    /// A shrink that leaves the leader leaves its epoch (KAFKA-15021).
+    #[test]
+    fn a_follower_that_is_fenced_raises_no_leader_epoch() {
+        let mut cluster = Cluster::of(3);
+        let partition = cluster.topic("orders", &[1, 2, 3], &[]);
+        cluster.expire(3);
+        let state = cluster.state(partition);
+        assert_eq!((state.leader_epoch, state.partition_epoch.0), (LeaderEpoch(0), 1));
+    }
+
+    /// KIP-966: replicas that leave the ISR below `min.insync.replicas` stay eligible, and one of them may
+    /// lead once nobody is in sync.
+    #[test]
+    fn who_leaves_a_small_isr_stays_eligible_and_may_lead() {
+        let mut cluster = Cluster::of(3).set_min_isr(2);
+        let partition = cluster.topic("orders", &[1, 2, 3], &[]);
+        cluster.expire(3);
+        assert_eq!(cluster.state(partition).elr, set(&[]));
+        cluster.expire(2);
+        assert_eq!(cluster.state(partition).elr, set(&[2]));
+        cluster.expire(1);
+        let state = cluster.state(partition);
+        assert_eq!((state.leader, &state.isr, &state.elr), (None, &set(&[]), &set(&[1, 2])));
+        // Broker 3 left while two others stayed, so it may lack what they have.
+        cluster.beat(3).expect("registered");
+        assert_eq!(cluster.state(partition).leader, None);
+        cluster.beat(2).expect("registered");
+        let state = cluster.state(partition);
+        assert_eq!((state.leader, &state.isr, &state.elr), (Some(broker(2)), &set(&[2]), &set(&[1])));
+        assert_eq!((state.recovery, &state.last_known_elr), (LeaderRecovery::Recovered, &set(&[])));
+        cluster.set_isr(partition, &[2, 3]);
+        assert_eq!(cluster.state(partition).elr, set(&[]));
+    }
+
+    /// KIP-966: "ELR members that had an unclean shutdown are removed"; then the last leader may come back.
+    #[test]
+    fn who_restarts_uncleanly_is_eligible_no_more_and_the_last_leader_comes_back() {
+        let mut cluster = Cluster::of(2).set_min_isr(2);
+        let partition = cluster.topic("orders", &[1, 2], &[]);
+        cluster.expire(2);
+        cluster.lose_power(1);
+        let state = cluster.state(partition);
+        assert_eq!((&state.elr, &state.last_known_elr), (&set(&[2]), &set(&[1])));
+        cluster.beat(1).expect("registered");
+        assert_eq!(cluster.state(partition).leader, None);
+        // Now nobody is left who is known to have everything. Broker 1 led last, so it leads again.
+        cluster.lose_power(2);
+        let state = cluster.state(partition);
+        assert_eq!((state.leader, &state.isr), (Some(broker(1)), &set(&[1])));
+        assert_eq!((state.recovery, &state.last_known_elr), (LeaderRecovery::Recovering, &set(&[])));
+    }
+
+    /// `unclean.leader.election.enable`: "whether to enable replicas not in the ISR set to be elected as
+    /// leader as a last resort, even though doing so may result in data loss".
+    #[test]
+    fn a_replica_out_of_sync_leads_only_where_the_topic_allows_it() {
+        for (config, leader) in [(&[][..], None), (&[UNCLEAN][..], Some(broker(2)))] {
+            let mut cluster = Cluster::of(2);
+            cluster.config.eligible_leader_replicas_enable = false;
+            let partition = cluster.topic("orders", &[1, 2], config);
+            cluster.set_isr(partition, &[1]);
+            cluster.expire(1);
+            let state = cluster.state(partition);
+            assert_eq!(state.leader, leader);
+            match leader {
+                None => assert_eq!(state.isr, set(&[1]), "the last member stays"),
+                Some(_) => assert_eq!(
+                    (&state.isr, state.recovery),
+                    (&set(&[2]), LeaderRecovery::Recovering),
+                    "the ISR is the new leader alone"
+                ),
+            }
+        }
+    }
+
+    #[test]
+    fn an_operator_may_ask_for_the_preferred_leader_or_for_any() {
+        let mut cluster = Cluster::of(2);
+        let partition = cluster.topic("orders", &[1, 2], &[]);
+        let one = |result| [(partition, result)];
+        let preferred = elect_leaders(&mut cluster, ElectionKind::Preferred, Some(partition));
+        assert_eq!(preferred, one(Err(ErrorCode::ElectionNotNeeded)));
+        assert_eq!(elect_leaders(&mut cluster, ElectionKind::Preferred, None), []);
+        cluster.expire(1);
+        let preferred = elect_leaders(&mut cluster, ElectionKind::Preferred, Some(partition));
+        assert_eq!(preferred, one(Err(ErrorCode::PreferredLeaderNotAvailable)));
+        cluster.beat(1).expect("registered");
+        cluster.set_isr(partition, &[1, 2]);
+        assert_eq!(elect_leaders(&mut cluster, ElectionKind::Preferred, None), one(Ok(())));
+        assert_eq!(cluster.state(partition).leader, Some(broker(1)));
+
+        cluster.set_isr(partition, &[1]);
+        cluster.expire(1);
+        let unclean = elect_leaders(&mut cluster, ElectionKind::Unclean, Some(partition));
+        assert_eq!(unclean, one(Ok(())));
+        let state = cluster.state(partition);
+        assert_eq!((state.leader, state.recovery), (Some(broker(2)), LeaderRecovery::Recovering));
+        cluster.expire(2);
+        let unclean = elect_leaders(&mut cluster, ElectionKind::Unclean, Some(partition));
+        assert_eq!(unclean, one(Err(ErrorCode::EligibleLeadersNotAvailable)));
+        let nowhere = TopicPartition::new(partition.topic, 5);
+        let unknown = elect_leaders(&mut cluster, ElectionKind::Unclean, Some(nowhere));
+        assert_eq!(unknown, [(nowhere, Err(ErrorCode::UnknownTopicOrPartition))]);
+    }
+
+    #[cfg(feature = "museum")]
+    #[test]
+    fn what_the_museum_elects() {
+        let mut cluster = Cluster::of(2).planted(Bug::UncleanElectionAnyReplica);
+        let partition = cluster.topic("orders", &[1, 2], &[]);
+        cluster.set_isr(partition, &[1]);
+        cluster.lose_power(1);
+        let state = cluster.state(partition);
+        assert_eq!((state.leader, state.recovery), (Some(broker(2)), LeaderRecovery::Recovered));
+
+        let mut cluster = Cluster::of(2).planted(Bug::LastReplicaStanding);
+        let partition = cluster.topic("orders", &[1, 2], &[]);
+        cluster.set_isr(partition, &[1]);
+        cluster.lose_power(1);
+        cluster.beat(1).expect("registered");
+        let state = cluster.state(partition);
+        assert_eq!((state.leader, state.recovery), (Some(broker(1)), LeaderRecovery::Recovered));
+    }
+}

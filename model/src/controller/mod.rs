@@ -21,6 +21,8 @@ mod placement;
 mod producer_ids;
 mod balance;
 mod refusal;
+#[cfg(test)]
+mod fixture;
 
 // The machine.
 mod connections;

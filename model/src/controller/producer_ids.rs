@@ -42,3 +42,42 @@ pub(super) fn allocate(
 pub(super) fn end(block: ProducerIdBlock) -> ProducerId {
     ProducerId(block.first.0.saturating_add(u64::from(block.len)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        controller::{
+            decide::Question,
+            fixture::{Cluster, broker},
+        },
+        protocol::{Request, Response},
+        units::BrokerEpoch,
+    };
+
+    fn block(cluster: &mut Cluster, broker_epoch: BrokerEpoch) -> Result<ProducerIdBlock, ErrorCode> {
+        let request = AllocateProducerIdsRequest { broker: broker(1), broker_epoch };
+        match cluster.ask(Question::Request(Request::AllocateProducerIds(request))) {
+            Some(Response::AllocateProducerIds(response)) => response.result,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn no_id_is_given_twice() {
+        let mut cluster = Cluster::of(1);
+        let epoch = cluster.epoch(1);
+        assert_eq!(block(&mut cluster, epoch), Ok(ProducerIdBlock { first: ProducerId(0), len: 1_000 }));
+        assert_eq!(block(&mut cluster, epoch), Ok(ProducerIdBlock { first: ProducerId(1_000), len: 1_000 }));
+        assert_eq!(block(&mut cluster, BrokerEpoch(99)), Err(ErrorCode::StaleBrokerEpoch));
+    }
+
+    #[cfg(feature = "museum")]
+    #[test]
+    fn what_the_museum_gives_twice() {
+        // The fixture remembers nothing from one decision to the next, as after a failover.
+        let mut cluster = Cluster::of(1).planted(Bug::ProducerIdBlockServedTwice);
+        let epoch = cluster.epoch(1);
+        assert_eq!(block(&mut cluster, epoch), block(&mut cluster, epoch));
+    }
+}

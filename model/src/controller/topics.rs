@@ -272,3 +272,143 @@ fn is_legal(name: &str) -> bool {
     let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     (1..=MAX_NAME).contains(&name.len()) && name != "." && name != ".." && name.chars().all(legal)
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::{string::ToString, vec};
+    use core::time::Duration;
+
+    use super::*;
+    use crate::{
+        controller::{
+            decide::Question,
+            fixture::{Cluster, broker, set},
+        },
+        protocol::{Request, Response},
+    };
+
+    fn new(name: &str, partitions: u32, replication_factor: u16) -> NewTopic {
+        let (assignment, config) = (vec![], vec![]);
+        NewTopic { name: name.into(), partitions, replication_factor, assignment, config }
+    }
+
+    fn assigned(name: &str, assignment: &[&[u32]]) -> NewTopic {
+        let assignment = assignment.iter().map(|replicas| replicas.iter().copied().map(broker).collect());
+        NewTopic { assignment: assignment.collect(), ..new(name, 0, 0) }
+    }
+
+    fn set_to(key: &str, value: &str) -> NewTopic {
+        NewTopic { config: vec![(key.into(), value.into())], ..new("orders", 1, 1) }
+    }
+
+    #[test]
+    fn a_topic_that_cannot_be_is_refused_for_what_is_wrong() {
+        let long = "x".repeat(250);
+        let table = [
+            (new("", 1, 1), ErrorCode::InvalidTopic),
+            (new("..", 1, 1), ErrorCode::InvalidTopic),
+            (new("no/slash", 1, 1), ErrorCode::InvalidTopic),
+            (new(&long, 1, 1), ErrorCode::InvalidTopic),
+            (new("a.b", 1, 1), ErrorCode::InvalidTopic),
+            (new("a_b", 1, 1), ErrorCode::TopicAlreadyExists),
+            (new("orders", 0, 1), ErrorCode::InvalidPartitions),
+            (new("orders", 10_001, 1), ErrorCode::PolicyViolation),
+            (new("orders", 1, 0), ErrorCode::InvalidReplicationFactor),
+            (new("orders", 1, 4), ErrorCode::InvalidReplicationFactor),
+            (assigned("orders", &[&[1, 2], &[3]]), ErrorCode::InvalidReplicaAssignment),
+            (assigned("orders", &[&[1, 1]]), ErrorCode::InvalidReplicaAssignment),
+            (assigned("orders", &[&[1, 9]]), ErrorCode::InvalidReplicaAssignment),
+            (assigned("orders", &[&[]]), ErrorCode::InvalidReplicaAssignment),
+            (assigned("orders", &[&[3]]), ErrorCode::InvalidReplicaAssignment),
+            (set_to("min.insync.replica", "1"), ErrorCode::InvalidConfig),
+            (set_to("min.insync.replicas", "0"), ErrorCode::InvalidConfig),
+        ];
+        let mut cluster = Cluster::of(3);
+        cluster.topic("a_b", &[1], &[]);
+        cluster.expire(3);
+        for (topic, error) in table {
+            let name = topic.name.to_string();
+            assert_eq!(cluster.create(topic), Err(error), "{name}");
+            assert!(cluster.records.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_topic_gets_what_it_asked_for() {
+        let mut cluster = Cluster::of(3);
+        cluster.expire(1);
+        let config = vec![("min.insync.replicas".to_string(), "2".to_string())];
+        let id =
+            cluster.create(NewTopic { config, ..assigned("orders", &[&[1, 2, 3]]) }).expect("it is legal");
+        let state = cluster.state(TopicPartition::new(id, 0));
+        assert_eq!((state.leader, &state.isr), (Some(broker(2)), &set(&[2, 3])));
+        let config = cluster.image.topic_config(id, &TopicConfig::default()).expect("it exists");
+        assert_eq!(config.min_insync_replicas, 2);
+        assert_eq!(cluster.image.topic_id(&"orders".into()), Some(id));
+    }
+
+    #[test]
+    fn what_is_left_to_the_controller_is_as_it_is_set() {
+        let mut cluster = Cluster::of(3);
+        (cluster.config.num_partitions, cluster.config.default_replication_factor) = (4, 2);
+        let id = cluster.create(new("orders", u32::MAX, u16::MAX)).expect("it is legal");
+        let topic = cluster.image.topic(id).expect("it exists");
+        assert_eq!((topic.partitions.len(), topic.partitions[0].replicas.len()), (4, 2));
+    }
+
+    #[test]
+    fn leaderships_and_replicas_are_spread_evenly() {
+        let mut cluster = Cluster::of(4);
+        let id = cluster.create(new("orders", 40, 3)).expect("it is legal");
+        let partitions = &cluster.image.topic(id).expect("it exists").partitions;
+        for nth in 1..=4 {
+            let led = partitions.iter().filter(|state| state.leader == Some(broker(nth))).count();
+            let held = partitions.iter().filter(|state| state.replicas.contains(&broker(nth))).count();
+            assert_eq!((led, held), (10, 30));
+        }
+    }
+
+    #[test]
+    fn a_deleted_topic_is_gone_and_its_name_is_free() {
+        let mut cluster = Cluster::of(2);
+        let partition = cluster.topic("orders", &[1, 2], &[("retention.ms", "5")]);
+        let names = ["orders", "orders", "nothing"].map(TopicName::from);
+        let request = DeleteTopicsRequest { topics: names.into(), timeout: Duration::ZERO };
+        let Some(Response::DeleteTopics(response)) =
+            cluster.ask(Question::Request(Request::DeleteTopics(request)))
+        else {
+            panic!("a response to what was asked")
+        };
+        let results: Vec<_> = response.topics.into_iter().map(|(_, result)| result).collect();
+        let expected = [Ok(()), Err(ErrorCode::InvalidRequest), Err(ErrorCode::UnknownTopicOrPartition)];
+        assert_eq!(results, expected);
+        assert_eq!(cluster.image.partition(partition), None);
+        assert_eq!(cluster.image.held_by(broker(1)).count(), 0);
+        assert_ne!(cluster.topic("orders", &[1], &[]).topic, partition.topic);
+    }
+
+    #[test]
+    fn partitions_are_only_ever_added() {
+        let mut cluster = Cluster::of(3);
+        let partition = cluster.topic("orders", &[1, 2], &[]);
+        let table = [
+            ("orders", 3, Ok(())),
+            ("orders", 3, Err(ErrorCode::InvalidPartitions)),
+            ("orders", 1, Err(ErrorCode::InvalidPartitions)),
+            ("nothing", 3, Err(ErrorCode::UnknownTopicOrPartition)),
+            ("orders", 20_000, Err(ErrorCode::PolicyViolation)),
+        ];
+        for (name, count, expected) in table {
+            let request =
+                CreatePartitionsRequest { topics: vec![(name.into(), count)], timeout: Duration::ZERO };
+            let response = cluster.ask(Question::Request(Request::CreatePartitions(request)));
+            let Some(Response::CreatePartitions(response)) = response else {
+                panic!("a response to what was asked")
+            };
+            assert_eq!(response.topics[0].1, expected);
+        }
+        let topic = cluster.image.topic(partition.topic).expect("it exists");
+        assert!(topic.partitions.iter().all(|state| state.replicas.len() == 2 && state.leader.is_some()));
+        assert_eq!(topic.partitions.len(), 3);
+    }
+}
