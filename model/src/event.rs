@@ -171,7 +171,7 @@ pub enum SeekReason {
 }
 
 /// How the things in an event are called where it is shown: a topic by its name, a client by its own.
-pub trait Names {
+pub trait Names: Send {
     /// Writes what a partition is called: `orders-0`.
     fn partition(&self, partition: TopicPartition, f: &mut Formatter<'_>) -> fmt::Result;
     /// Writes what a node is called: `broker-2`, `p1`.

@@ -152,9 +152,32 @@ impl fmt::Display for Sequence {
 }
 
 /// A member of the cluster or one of its clients: Kafka's `node.id`, from a range that tells the role.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
+///
+/// Serialized as its name where people may read it, `"broker-2"`, and as its number elsewhere.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeId(pub u32);
+
+impl Serialize for NodeId {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        if s.is_human_readable() { s.collect_str(self) } else { s.serialize_u32(self.0) }
+    }
+}
+
+impl<'de> Deserialize<'de> for NodeId {
+    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<NodeId, D::Error> {
+        if !d.is_human_readable() {
+            return u32::deserialize(d).map(NodeId);
+        }
+        let name = alloc::string::String::deserialize(d)?;
+        let (role, nth) = name.rsplit_once('-').unwrap_or_default();
+        match (role, nth.parse()) {
+            ("broker", Ok(nth)) => Ok(NodeId::broker(nth)),
+            ("controller", Ok(nth)) => Ok(NodeId::controller(nth)),
+            ("client", Ok(nth)) => Ok(NodeId::client(nth)),
+            _ => Err(serde::de::Error::custom("expected a node, such as \"broker-2\"")),
+        }
+    }
+}
 
 /// What a node is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -217,7 +240,9 @@ impl fmt::Display for NodeId {
 }
 
 /// One partition of one topic.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+///
+/// Serialized as `"topic#2-0"` where people may read it, and as its numbers elsewhere.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TopicPartition {
     /// The topic.
     pub topic: TopicId,
@@ -246,6 +271,29 @@ impl fmt::Display for TopicPartition {
             f.write_str("__cluster_metadata-0")
         } else {
             write!(f, "topic#{}-{}", self.topic.0, self.partition)
+        }
+    }
+}
+
+impl Serialize for TopicPartition {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        if s.is_human_readable() { s.collect_str(self) } else { (self.topic, self.partition).serialize(s) }
+    }
+}
+
+impl<'de> Deserialize<'de> for TopicPartition {
+    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<TopicPartition, D::Error> {
+        if !d.is_human_readable() {
+            return <(TopicId, u32)>::deserialize(d).map(|(topic, partition)| TopicPartition { topic, partition });
+        }
+        let name = alloc::string::String::deserialize(d)?;
+        if name == "__cluster_metadata-0" {
+            return Ok(TopicPartition::METADATA);
+        }
+        let numbers = name.strip_prefix("topic#").and_then(|rest| rest.rsplit_once('-'));
+        match numbers.map(|(topic, partition)| (topic.parse(), partition.parse())) {
+            Some((Ok(topic), Ok(partition))) => Ok(TopicPartition::new(TopicId(topic), partition)),
+            _ => Err(serde::de::Error::custom("expected a partition, such as \"topic#2-0\"")),
         }
     }
 }

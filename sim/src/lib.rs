@@ -9,3 +9,18 @@ pub mod network;
 
 pub mod check;
 pub mod world_event;
+
+pub mod digest;
+pub mod names;
+pub mod trace;
+pub mod director;
+pub mod world;
+pub mod engine;
+pub mod panics;
+pub mod run;
+pub mod simulate;
+
+pub use digest::Digest;
+pub use run::{Engine, Options, Run};
+pub use scenario::Scenario;
+pub use simulate::{nth_seed, simulate};

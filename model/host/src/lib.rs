@@ -14,8 +14,8 @@ pub trait World {
     /// `Input::Deadline`.
     fn next_input(&mut self, deadline: Option<Instant>) -> impl Future<Output = Option<(Now, Input)>> + Send;
 
-    /// Looks at a step that was taken, before its effects are carried out.
-    fn stepped(&mut self, now: Now, effects: &Effects, node: &Node);
+    /// Looks at a step that was taken, before its effects are carried out. May take the events away.
+    fn stepped(&mut self, now: Now, effects: &mut Effects, node: &Node);
 
     /// Carries out what a step wants, and leaves `effects` empty.
     fn perform(&mut self, now: Now, effects: &mut Effects);
@@ -26,7 +26,7 @@ pub async fn run(mut node: Node, mut world: impl World) -> Node {
     let mut effects = Effects::new();
     while let Some((now, input)) = world.next_input(node.deadline()).await {
         node.step(now, input, &mut effects);
-        world.stepped(now, &effects, &node);
+        world.stepped(now, &mut effects, &node);
         world.perform(now, &mut effects);
     }
     node

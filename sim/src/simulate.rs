@@ -1,0 +1,408 @@
+//! How does a scenario become a run?
+
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use trial_model::{
+    config::{BrokerConfig, ConsumerConfig, ControllerConfig, ProducerConfig},
+    node::{Role, Setup},
+    protocol::produce::Acks,
+    rng::Rng,
+    time::Instant,
+    units::{NodeId, NodeSet},
+};
+
+use crate::{
+    check::{ClientInfo, ClientKind, Judge, JudgeSetup, Patience, TopicRules, Violation},
+    clock::NodeClock,
+    digest::Digest,
+    director::{
+        Director, nemesis,
+        plan::Plan,
+        workload::{Staff, Workload},
+    },
+    disk::{Disk, DiskConfig},
+    engine,
+    latency::Latency,
+    names::{RunNames, SharedNames},
+    network::{Network, NetworkConfig},
+    panics,
+    run::{Engine, Goal, Options, Run},
+    scenario::{
+        Scenario,
+        file::{self, Actor, Client, Config, Start},
+        values::{CheckName, Selector, Spread},
+    },
+    trace::Recorder,
+    world::{Outcome, Resident, Tally, World},
+};
+
+/// Runs a scenario under a seed, to its end.
+///
+/// The same scenario, seed and options that matter (`museum`, `until`, `stop_at_first`) give the same run on
+/// every engine and machine. A panic in a node is a violation of `no_panics`, and the run ends with it.
+pub fn simulate(scenario: &Scenario, seed: u64, mut options: Options) -> Run {
+    // A fresh thread: madsim and the panic hook keep state in the thread's own.
+    std::thread::scope(|scope| {
+        let run = scope.spawn(|| simulate_here(scenario, seed, &mut options));
+        run.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
+fn simulate_here(scenario: &Scenario, seed: u64, options: &mut Options) -> Run {
+    let scenario = &nemesis::written_out(scenario, seed);
+    let names = SharedNames::default();
+    let world = Arc::new(Mutex::new(build(scenario, seed, options, &names)));
+    let engine = options.engine;
+    let panic = panics::catch(|| match engine {
+        Engine::Direct => engine::direct::run(&mut world.lock().expect("nobody else has it")),
+        #[cfg(madsim)]
+        Engine::Madsim(scheduling) => engine::madsim::run(world.clone(), scheduling),
+    });
+    let world = match Arc::try_unwrap(world) {
+        Ok(world) => world.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner),
+        // A panic in a task may leave other tasks behind that hold the world: take it from under them.
+        Err(shared) => {
+            let mut guard = shared.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            std::mem::replace(&mut *guard, build(scenario, seed, &mut Options::default(), &names))
+        }
+    };
+    let outcome = world.finish(panic.is_none());
+    report(scenario, seed, outcome, panic, &names)
+}
+
+fn build(scenario: &Scenario, seed: u64, options: &mut Options, names: &SharedNames) -> World {
+    let cast = Cast::of(scenario);
+    for (node, name) in cast.called() {
+        names.get().call(node, &name);
+    }
+    let nodes: Vec<NodeId> = cast.nodes();
+    let chaos_ends = Instant::ZERO + scenario.phases.chaos.0;
+    let ends = (chaos_ends, chaos_ends + scenario.phases.settle.0);
+    let museum = scenario.plant.iter().fold(options.museum, |museum, bug| museum.with(bug.0));
+    let voters: NodeSet = (1..=scenario.topology.controllers).map(NodeId::controller).collect();
+    let brokers: NodeSet = (1..=scenario.topology.brokers).map(NodeId::broker).collect();
+    let setup = |id: NodeId| Setup { id, seed, museum, voters: voters.clone(), bootstrap: brokers.clone() };
+    let disk = disk_config(&scenario.topology.disk);
+    let residents = nodes.iter().map(|id| Resident {
+        id: *id,
+        role: cast.role(scenario, *id),
+        clock: clock_of(scenario, *id),
+        disk: Disk::new(seed, *id, disk.clone()),
+        setup: setup(*id),
+    });
+    let network = network_of(scenario, seed, &nodes);
+    let plan = Plan::new(scenario.faults.clone(), seed, chaos_ends);
+    let workload = Workload::new(scenario, &cast.clients, cast.staff, seed);
+    let director =
+        Director::new(plan, workload, cast.staff, &nodes, ends, options.until, options.stop_at_first);
+    let judge =
+        (!options.unjudged).then(|| Judge::new(judge_setup(scenario, &cast), Box::new(names.clone())));
+    let mut recorder = Recorder::new();
+    options.readers.drain(..).for_each(|reader| recorder.add(reader));
+    World::new(
+        residents.collect(),
+        network,
+        director,
+        judge,
+        names.clone(),
+        recorder,
+        Tally::new(cast.staff.auditor),
+        options.progress.take(),
+    )
+}
+
+/// Everybody who takes part.
+struct Cast {
+    clients: Vec<Client>,
+    staff: Staff,
+    servers: Vec<NodeId>,
+}
+
+impl Cast {
+    fn of(scenario: &Scenario) -> Cast {
+        let clients = scenario.clients();
+        let next = |nth: u32| NodeId::client(u32::try_from(clients.len()).unwrap_or(u32::MAX) + nth);
+        let staff = Staff { setup: next(1), auditor: next(2), prober: next(3) };
+        let brokers = (1..=scenario.topology.brokers).map(NodeId::broker);
+        let servers = brokers.chain((1..=scenario.topology.controllers).map(NodeId::controller)).collect();
+        Cast { clients, staff, servers }
+    }
+
+    /// Every node, in order.
+    fn nodes(&self) -> Vec<NodeId> {
+        let clients = self.clients.iter().map(|client| client.id);
+        let staff = [self.staff.setup, self.staff.auditor, self.staff.prober];
+        self.servers.iter().copied().chain(clients).chain(staff).collect()
+    }
+
+    fn called(&self) -> Vec<(NodeId, String)> {
+        let clients = self.clients.iter().map(|client| (client.id, client.name.clone()));
+        let Staff { setup, auditor, prober } = self.staff;
+        let staff = [(setup, "setup".into()), (auditor, "auditor".into()), (prober, "prober".into())];
+        clients.chain(staff).collect()
+    }
+
+    fn role(&self, scenario: &Scenario, node: NodeId) -> Role {
+        let topology = &scenario.topology;
+        let own = topology.node_config.get(&node.to_string());
+        match node.role() {
+            trial_model::units::NodeRole::Broker => {
+                let mut config = BrokerConfig::default();
+                apply(&topology.broker_config, own, |key, value| config.set(key, value).is_ok());
+                Role::Broker(config)
+            }
+            trial_model::units::NodeRole::Controller => {
+                let mut config = ControllerConfig::default();
+                apply(&topology.controller_config, own, |key, value| config.set(key, value).is_ok());
+                Role::Controller(config)
+            }
+            trial_model::units::NodeRole::Client => self.client_role(scenario, node),
+        }
+    }
+
+    fn client_role(&self, scenario: &Scenario, node: NodeId) -> Role {
+        if node == self.staff.setup {
+            return Role::Admin;
+        }
+        if node == self.staff.prober {
+            return Role::Producer(ProducerConfig::default());
+        }
+        if node == self.staff.auditor {
+            return Role::Consumer(consumer_config(Start::Earliest, &Config::new()));
+        }
+        let client = self.clients.iter().find(|client| client.id == node).expect("a node of the cast");
+        match &scenario.workload[client.actor] {
+            Actor::Producer(it) => Role::Producer(producer_config(it)),
+            Actor::Consumer(it) => Role::Consumer(consumer_config(it.from, &it.config)),
+            Actor::Admin(_) => Role::Admin,
+        }
+    }
+}
+
+/// Settings were checked when the scenario was loaded; one that does not fit is left at its default.
+fn apply(all: &Config, own: Option<&Config>, mut set: impl FnMut(&str, &str) -> bool) {
+    for (key, setting) in all.iter().chain(own.into_iter().flatten()) {
+        let known = set(key, &setting.0);
+        debug_assert!(known, "the loader lets no bad setting through: {key}={}", setting.0);
+    }
+}
+
+fn producer_config(it: &file::Producer) -> ProducerConfig {
+    let mut config = ProducerConfig::default();
+    apply(&it.config, None, |key, value| config.set(key, value).is_ok());
+    apply(&Config::from([("acks".into(), setting(it.acks.name()))]), None, |k, v| config.set(k, v).is_ok());
+    if let Some(max) = it.max_in_flight {
+        config.max_in_flight_requests_per_connection = max;
+    }
+    // Kafka's default: idempotent, unless another setting contradicts it.
+    let possible = it.acks == file::Acks::All && config.max_in_flight_requests_per_connection <= 5;
+    config.enable_idempotence = it.idempotent.unwrap_or(config.enable_idempotence && possible);
+    config
+}
+
+fn setting(text: &str) -> crate::scenario::values::Setting {
+    crate::scenario::values::Setting(text.into())
+}
+
+fn consumer_config(from: Start, own: &Config) -> ConsumerConfig {
+    let mut config = ConsumerConfig::default();
+    config.auto_offset_reset = match from {
+        Start::Latest => trial_model::config::AutoOffsetReset::Latest,
+        _ => trial_model::config::AutoOffsetReset::Earliest,
+    };
+    apply(own, None, |key, value| config.set(key, value).is_ok());
+    config
+}
+
+fn latency(spread: Spread) -> Latency {
+    Latency::new(spread.min.0, spread.mean.0, spread.max.0)
+}
+
+fn disk_config(disk: &file::Disk) -> DiskConfig {
+    DiskConfig {
+        write: latency(disk.write),
+        flush: latency(disk.flush),
+        read: latency(disk.read),
+        capacity: disk.capacity.map(|size| size.0),
+        write_back: disk.writeback.map(|span| span.0),
+        ..DiskConfig::default()
+    }
+}
+
+fn network_of(scenario: &Scenario, seed: u64, _nodes: &[NodeId]) -> Network {
+    let it = &scenario.topology.network;
+    let config = NetworkConfig {
+        latency: latency(it.latency),
+        loss: it.loss.0,
+        bandwidth: it.bandwidth.map(|bandwidth| bandwidth.0),
+        connect_timeout: it.connect_timeout.0,
+        retransmit_after: it.retransmit.0,
+        give_up_after: it.give_up.0,
+    };
+    Network::new(seed, config)
+}
+
+fn clock_of(scenario: &Scenario, node: NodeId) -> NodeClock {
+    let mut clock = NodeClock::new(0, 0);
+    for it in &scenario.topology.clocks {
+        let meant = match &it.node {
+            Selector::Broker(nth) => node == NodeId::broker(*nth),
+            Selector::Controller(nth) => node == NodeId::controller(*nth),
+            Selector::All(group) => group.has(node),
+            Selector::Client(name) => {
+                scenario.clients().iter().any(|client| client.id == node && client.name == *name)
+            }
+            _ => false,
+        };
+        if meant {
+            clock = NodeClock::new(it.offset.map_or(0, |offset| offset.nanos() / 1_000_000), it.drift_ppm);
+        }
+    }
+    clock
+}
+
+fn judge_setup(scenario: &Scenario, cast: &Cast) -> JudgeSetup {
+    let topology = &scenario.topology;
+    let client = |node: NodeId, name: &str| {
+        let (kind, idempotent, acks, max_in_flight) = match cast.client_role(scenario, node) {
+            Role::Producer(config) => (
+                ClientKind::Producer,
+                config.enable_idempotence,
+                config.acks.into(),
+                config.max_in_flight_requests_per_connection,
+            ),
+            Role::Consumer(_) => (ClientKind::Consumer, false, Acks::All, 1),
+            _ => (ClientKind::Admin, false, Acks::All, 1),
+        };
+        let auditor = node == cast.staff.auditor || node == cast.staff.prober;
+        ClientInfo { node, name: name.into(), kind, idempotent, acks, max_in_flight, auditor }
+    };
+    let controllers: Vec<NodeId> = (1..=topology.controllers).map(NodeId::controller).collect();
+    let (mut broker, mut controller) = (BrokerConfig::default(), ControllerConfig::default());
+    apply(&topology.broker_config, None, |key, value| broker.set(key, value).is_ok());
+    apply(&topology.controller_config, None, |key, value| controller.set(key, value).is_ok());
+    let defaults = TopicRules {
+        min_insync: broker.min_insync_replicas.max(1) as usize,
+        unclean: controller.unclean_leader_election_enable,
+    };
+    let all_topics = topology.topics.iter().chain(topics_of_admins(scenario));
+    let topics = all_topics.map(|topic| (topic.name.clone(), topic_rules(topic, &defaults))).collect();
+    let named: BTreeSet<String> = scenario
+        .properties
+        .iter()
+        .filter(|p| p.check != CheckName::SOMETIMES)
+        .map(|p| p.check.0.into())
+        .collect();
+    JudgeSetup {
+        controllers,
+        brokers: (1..=topology.brokers).map(NodeId::broker).collect(),
+        clients: cast.called().iter().map(|(node, name)| client(*node, name)).collect(),
+        topics,
+        topic_defaults: defaults,
+        elr: controller.eligible_leader_replicas_enable,
+        only: (!named.is_empty()).then_some(named),
+        except: BTreeSet::new(),
+        patience: patience(scenario, &broker, &controller),
+        keep: 0,
+    }
+}
+
+fn topics_of_admins(scenario: &Scenario) -> impl Iterator<Item = &file::Topic> {
+    scenario
+        .workload
+        .iter()
+        .filter_map(|actor| match actor {
+            Actor::Admin(admin) => Some(admin),
+            _ => None,
+        })
+        .flat_map(|admin| admin.steps.iter().map(|step| &step.act).chain(&admin.ops))
+        .filter_map(|action| match action {
+            file::AdminAction::CreateTopic(topic) => Some(topic),
+            _ => None,
+        })
+}
+
+fn topic_rules(topic: &file::Topic, defaults: &TopicRules) -> TopicRules {
+    let mut config = trial_model::config::TopicConfig::of_broker(&BrokerConfig::default());
+    config.min_insync_replicas = u32::try_from(defaults.min_insync).unwrap_or(u32::MAX);
+    config.unclean_leader_election_enable = defaults.unclean;
+    apply(&topic.config, None, |key, value| config.set(key, value).is_ok());
+    TopicRules {
+        min_insync: config.min_insync_replicas as usize,
+        unclean: config.unclean_leader_election_enable,
+    }
+}
+
+fn patience(scenario: &Scenario, broker: &BrokerConfig, controller: &ControllerConfig) -> Patience {
+    let defaults = Patience::default();
+    let delivery = scenario.workload.iter().filter_map(|actor| match actor {
+        Actor::Producer(it) => Some(producer_config(it).delivery_timeout_ms),
+        _ => None,
+    });
+    Patience {
+        check_quorum: controller.controller_quorum_fetch_timeout_ms * 3 + Duration::from_secs(3),
+        delivery: delivery.max().map_or(defaults.delivery, |longest| longest + Duration::from_secs(30)),
+        producer_expiration: broker.producer_id_expiration_ms,
+        ..defaults
+    }
+}
+
+fn report(
+    scenario: &Scenario,
+    seed: u64,
+    outcome: Outcome,
+    panic: Option<panics::Panic>,
+    names: &SharedNames,
+) -> Run {
+    let Outcome { digest, steps, ended, judge, tally, faults, settled } = outcome;
+    let events = tally.events();
+    let goals = scenario.properties.iter().filter(|p| p.check == CheckName::SOMETIMES).filter_map(|p| {
+        let event = p.event?.name();
+        let seen = events.get(event).copied().unwrap_or(0);
+        Some(Goal { event: event.into(), at_least: u64::from(p.at_least.unwrap_or(1)), seen })
+    });
+    let goals: Vec<Goal> = goals.collect();
+    let mut violations: Vec<Violation> =
+        judge.as_ref().map_or(Vec::new(), |judge| judge.violations().to_vec());
+    if let Some(panic) = panic {
+        violations.insert(0, panic.into_violation(ended));
+    }
+    let named = scenario.properties.iter().filter(|p| p.check != CheckName::SOMETIMES).count();
+    Run {
+        digest,
+        seed,
+        steps,
+        goals,
+        violations,
+        checks: if judge.is_none() {
+            0
+        } else if named > 0 {
+            named
+        } else {
+            crate::scenario::names::CHECKS.len()
+        },
+        faults,
+        acked: tally.acked().to_vec(),
+        delivered: tally.delivered(),
+        elections: tally.elections().to_vec(),
+        settle_began: tally.settle_began(),
+        settled,
+        ended,
+        names: RunNames::clone(&names.get()),
+        events,
+    }
+}
+
+/// The seed of the `index`-th run of a series that begins with `base`.
+pub fn nth_seed(base: u64, index: u64) -> u64 {
+    Rng::named(base, &format!("seed/{index}")).next_u64()
+}
+
+/// The digest of a run, and nothing else.
+pub fn digest_of(scenario: &Scenario, seed: u64, engine: Engine) -> Digest {
+    simulate(scenario, seed, Options { engine, ..Options::default() }).digest
+}
