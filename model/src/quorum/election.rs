@@ -24,16 +24,16 @@ const BACKOFF_BASE: Duration = Duration::from_millis(100);
 
 impl Quorum {
     /// Answers a candidate, or one who considers to be one.
-    pub(super) fn on_vote(&mut self, now: Now, request: &VoteRequest, cx: &mut Context<'_>) -> VoteResponse {
+    pub(super) fn on_vote(&mut self, now: Now, request: &VoteRequest) -> VoteResponse {
         if let Err(error) = self.judge_vote(request) {
             return self.vote_response(Some(error), false);
         }
         if request.epoch > self.election.epoch {
-            self.become_unattached(now, request.epoch, cx);
+            self.become_unattached(now, request.epoch);
         }
         let granted = self.grants(request);
         if granted && !request.pre_vote && self.election.voted.is_none() {
-            self.vote_for(now, request.candidate, cx);
+            self.vote_for(now, request.candidate);
         }
         if granted && request.pre_vote && self.museum.has(Bug::PreVoteResetsElectionTimer) {
             // Redpanda #11657: a granted pre-vote counted as a sign of life from a leader. Voters that ask
@@ -93,10 +93,9 @@ impl Quorum {
         now: Now,
         from: NodeId,
         what: What,
-        response: &VoteResponse,
-        cx: &mut Context<'_>,
+        response: &VoteResponse
     ) {
-        if self.settles(now, response.error, response.epoch, response.leader, cx) {
+        if self.settles(now, response.error, response.epoch, response.leader) {
             return;
         }
         if response.error.is_some() {
@@ -116,12 +115,11 @@ impl Quorum {
     pub(super) fn on_begin(
         &mut self,
         now: Now,
-        request: &BeginQuorumEpochRequest,
-        cx: &mut Context<'_>,
+        request: &BeginQuorumEpochRequest
     ) -> BeginQuorumEpochResponse {
         let error = (request.epoch < self.election.epoch).then_some(ErrorCode::FencedLeaderEpoch);
         if error.is_none() {
-            self.learn_leader(now, request.epoch, Some(request.leader), cx);
+            self.learn_leader(now, request.epoch, Some(request.leader));
         }
         BeginQuorumEpochResponse { error, epoch: self.election.epoch, leader: self.election.leader }
     }
@@ -130,12 +128,11 @@ impl Quorum {
     pub(super) fn on_end(
         &mut self,
         now: Now,
-        request: &EndQuorumEpochRequest,
-        cx: &mut Context<'_>,
+        request: &EndQuorumEpochRequest
     ) -> EndQuorumEpochResponse {
         let error = (request.epoch < self.election.epoch).then_some(ErrorCode::FencedLeaderEpoch);
         if error.is_none() {
-            self.learn_leader(now, request.epoch, Some(request.leader), cx);
+            self.learn_leader(now, request.epoch, Some(request.leader));
             let turn = self.turn_among(&request.preferred_successors);
             if let Role::Follower(follower) = &mut self.role
                 && self.election.leader == Some(request.leader)
@@ -169,19 +166,18 @@ impl Quorum {
         now: Now,
         error: Option<ErrorCode>,
         epoch: LeaderEpoch,
-        leader: Option<NodeId>,
-        cx: &mut Context<'_>,
+        leader: Option<NodeId>
     ) -> bool {
         if epoch < self.election.epoch || error == Some(ErrorCode::UnknownLeaderEpoch) {
             return true;
         }
         let lost = matches!(error, Some(ErrorCode::FencedLeaderEpoch | ErrorCode::NotLeaderOrFollower));
         if epoch > self.election.epoch || lost {
-            self.learn_leader(now, epoch, leader, cx);
+            self.learn_leader(now, epoch, leader);
             return true;
         }
         if leader.is_some() && self.election.leader.is_none() {
-            self.learn_leader(now, epoch, leader, cx);
+            self.learn_leader(now, epoch, leader);
             return error.is_some();
         }
         false
@@ -191,47 +187,47 @@ impl Quorum {
     ///
     /// What contradicts what it knows is not taken in: two leaders of one epoch would be somebody's mistake,
     /// and are for a check to find.
-    fn learn_leader(&mut self, now: Now, epoch: LeaderEpoch, leader: Option<NodeId>, cx: &mut Context<'_>) {
+    fn learn_leader(&mut self, now: Now, epoch: LeaderEpoch, leader: Option<NodeId>) {
         let leader = leader.filter(|leader| self.voters.contains(*leader));
         if epoch > self.election.epoch {
             match leader {
-                Some(leader) if leader != self.id => self.become_follower(now, epoch, leader, cx),
-                _ => self.become_unattached(now, epoch, cx),
+                Some(leader) if leader != self.id => self.become_follower(now, epoch, leader),
+                _ => self.become_unattached(now, epoch),
             }
         } else if let Some(leader) = leader
             && leader != self.id
             && epoch == self.election.epoch
             && self.election.leader.is_none()
         {
-            self.become_follower(now, epoch, leader, cx);
+            self.become_follower(now, epoch, leader);
         }
     }
 
     /// Does what an election timer that has run out asks for; says whether one had.
-    pub(super) fn expire_election(&mut self, now: Now, cx: &mut Context<'_>) -> bool {
+    pub(super) fn expire_election(&mut self, now: Now) -> bool {
         let over = |until: Instant| until <= now.monotonic;
         if self.stopping {
             return false;
         }
         match &self.role {
-            Role::Unattached { until } if over(*until) => self.become_prospective(now, 1, cx),
+            Role::Unattached { until } if over(*until) => self.become_prospective(now, 1),
             Role::Follower(follower) if self.is_voter() && over(follower.until) => {
-                self.become_prospective(now, 1, cx);
+                self.become_prospective(now, 1);
             }
             Role::Prospective(ballot) if over(ballot.until) => {
                 let until = now.monotonic + self.random_election_timeout();
-                self.give_up_pre_vote(now, until, cx);
+                self.give_up_pre_vote(now, until);
             }
             Role::Candidate(ballot) => match ballot.rests {
                 Some(rests) if over(rests) => {
                     let attempt = ballot.attempt.saturating_add(1);
-                    self.become_prospective(now, attempt, cx);
+                    self.become_prospective(now, attempt);
                 }
                 None if over(ballot.until) => self.back_off(now),
                 _ => return false,
             },
             Role::Resigned(resigned) if over(resigned.until) => {
-                self.become_unattached(now, self.election.epoch.next(), cx);
+                self.become_unattached(now, self.election.epoch.next());
             }
             _ => return false,
         }
@@ -261,19 +257,19 @@ impl Quorum {
     }
 
     /// Moves on where a ballot is decided; says whether it did.
-    pub(super) fn close_ballot(&mut self, now: Now, cx: &mut Context<'_>) -> bool {
+    pub(super) fn close_ballot(&mut self, now: Now) -> bool {
         match &self.role {
             Role::Prospective(ballot) if ballot.is_won(&self.voters) => {
                 let attempt = ballot.attempt;
-                self.become_candidate(now, attempt, cx);
+                self.become_candidate(now, attempt);
             }
             Role::Prospective(ballot) if ballot.is_lost(&self.voters) => {
                 let until = ballot.until;
-                self.give_up_pre_vote(now, until, cx);
+                self.give_up_pre_vote(now, until);
             }
             Role::Candidate(ballot) if ballot.is_won(&self.voters) => {
                 let votes = ballot.granted.clone();
-                self.become_leader(now, votes, cx);
+                self.become_leader(now, votes);
             }
             Role::Candidate(ballot) if ballot.rests.is_none() && ballot.is_lost(&self.voters) => {
                 self.back_off(now);

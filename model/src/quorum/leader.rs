@@ -154,13 +154,13 @@ impl Quorum {
     }
 
     /// Steps down if it was asked to, or if no majority fetches any more (check quorum).
-    pub(super) fn expire_leader(&mut self, now: Now, cx: &mut Context<'_>) -> bool {
+    pub(super) fn expire_leader(&mut self, now: Now) -> bool {
         let Role::Leader(leader) = &self.role else { return false };
         // KAFKA-15489: without this, one that was cut off from the voters, but not from the brokers, led on.
         let checks = self.peers.ids().next().is_some() && !self.museum.has(Bug::NoCheckQuorum);
         let lost_majority = checks && leader.majority_until <= now.monotonic;
         if core::mem::take(&mut self.resigning) || lost_majority {
-            self.become_resigned(now, lost_majority, cx);
+            self.become_resigned(now, lost_majority);
             return true;
         }
         false

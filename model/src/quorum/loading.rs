@@ -134,9 +134,7 @@ impl Quorum {
         self.flush(cx);
         let until = now.monotonic + self.random_election_timeout();
         if self.election.epoch < self.last_epoch() {
-            let election = Election { epoch: self.last_epoch(), voted: None, leader: None };
-            self.election = election;
-            self.state_file.write(election, &mut cx.effects.disk);
+            self.election = Election { epoch: self.last_epoch(), voted: None, leader: None };
         }
         self.role = self.first_role(now, until);
         let (epoch, leader) = (self.election.epoch, self.leader());

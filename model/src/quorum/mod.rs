@@ -20,6 +20,8 @@ mod loading;
 mod state_file;
 mod replacement;
 mod peers;
+#[cfg(test)]
+mod tests;
 
 use alloc::{collections::VecDeque, format, string::ToString, vec::Vec};
 use core::time::Duration;
@@ -144,6 +146,12 @@ enum Inbound {
 struct Held {
     events: Vec<Event>,
     replies: Vec<(Caller, Response)>,
+}
+
+impl Held {
+    fn is_empty(&self) -> bool {
+        self.events.is_empty() && self.replies.is_empty()
+    }
 }
 
 /// One member of the metadata quorum: a voter, or an observer.
@@ -419,19 +427,22 @@ impl Quorum {
         if !self.is_loaded() {
             return;
         }
-        while !self.waits_for_disk() {
+        while self.is_durable(cx) {
             self.release(cx);
             if let Some(inbound) = self.inbox.pop_front() {
                 self.take(now, inbound, cx);
-            } else if !self.expire(now, cx) && !self.act(now, cx) {
+            } else if !self.expire(now, cx) && !self.act(now, cx) && self.held.is_empty() {
                 break;
             }
         }
-        if !self.waits_for_disk() {
-            self.release(cx);
-        }
         self.deliver(cx);
         self.deadline = self.next_deadline();
+    }
+
+    /// Whether everything decided so far is on the platter; else it is on its way there.
+    fn is_durable(&mut self, cx: &mut Context<'_>) -> bool {
+        self.state_file.write(self.election, &mut cx.effects.disk);
+        !self.waits_for_disk()
     }
 
     fn waits_for_disk(&self) -> bool {
@@ -452,9 +463,9 @@ impl Quorum {
     fn take_request(&mut self, now: Now, caller: Caller, request: &Request, cx: &mut Context<'_>) {
         let response = match request {
             Request::Fetch(request) => return self.on_fetch(now, caller, request, cx),
-            Request::Vote(request) => Response::Vote(self.on_vote(now, request, cx)),
-            Request::BeginQuorumEpoch(request) => Response::BeginQuorumEpoch(self.on_begin(now, request, cx)),
-            Request::EndQuorumEpoch(request) => Response::EndQuorumEpoch(self.on_end(now, request, cx)),
+            Request::Vote(request) => Response::Vote(self.on_vote(now, request)),
+            Request::BeginQuorumEpoch(request) => Response::BeginQuorumEpoch(self.on_begin(now, request)),
+            Request::EndQuorumEpoch(request) => Response::EndQuorumEpoch(self.on_end(now, request)),
             Request::DescribeQuorum(_) => Response::DescribeQuorum(self.describe(now)),
             Request::FetchSnapshot(request) => Response::FetchSnapshot(self.on_fetch_snapshot(now, request)),
             _ => return,
@@ -475,12 +486,12 @@ impl Quorum {
             Response::FetchSnapshot(response) if what == What::FetchSnapshot => {
                 self.on_snapshot_fetched(now, from, &response, cx);
             }
-            Response::Vote(response) => self.on_vote_response(now, from, what, &response, cx),
+            Response::Vote(response) => self.on_vote_response(now, from, what, &response),
             Response::BeginQuorumEpoch(r) if what == What::Begin => {
-                self.settles(now, r.error, r.epoch, r.leader, cx);
+                self.settles(now, r.error, r.epoch, r.leader);
             }
             Response::EndQuorumEpoch(r) if what == What::End => {
-                let settled = self.settles(now, r.error, r.epoch, r.leader, cx);
+                let settled = self.settles(now, r.error, r.epoch, r.leader);
                 if let Role::Resigned(resigned) = &mut self.role
                     && !settled
                 {
@@ -499,12 +510,12 @@ impl Quorum {
             cx.effects.mail.push(Outgoing::Disconnect { peer, channel });
             return true;
         }
-        self.expire_leader(now, cx) || self.expire_election(now, cx) || self.expire_readers(now, cx)
+        self.expire_leader(now) || self.expire_election(now) || self.expire_readers(now, cx)
     }
 
     /// Does what its role does by itself; says whether it is to be asked again.
     fn act(&mut self, now: Now, cx: &mut Context<'_>) -> bool {
-        if self.close_ballot(now, cx) {
+        if self.close_ballot(now) {
             return true;
         }
         self.canvass(now, cx);

@@ -399,7 +399,7 @@ impl Quorum {
     ) {
         let Some(fetched) = response.partitions.into_iter().next() else { return };
         let hint = fetched.leader.unwrap_or(LeaderHint { leader: None, epoch: self.election.epoch });
-        let settled = self.settles(now, fetched.error, hint.epoch, hint.leader, cx);
+        let settled = self.settles(now, fetched.error, hint.epoch, hint.leader);
         if fetched.error.is_some() {
             self.peers.rest(from, now.monotonic + self.config.retry_backoff);
         }

@@ -1,7 +1,7 @@
 //! What is this member at the moment, what does it know only as that, and how does it become another?
 //!
-//! Transitions are Kafka's `QuorumState`: those that change the epoch, the vote or the leader are written to
-//! the `quorum-state` file, and until it is on the platter the member takes no further input.
+//! Transitions are Kafka's `QuorumState`. Those that change the epoch, the vote or the leader are written to
+//! the `quorum-state` file before the next input is taken, and nothing of them is seen outside before that.
 
 use alloc::{collections::BTreeMap, vec::Vec};
 use core::time::Duration;
@@ -9,7 +9,7 @@ use core::time::Duration;
 use bytes::Bytes;
 
 use super::{
-    Context, Quorum,
+    Quorum,
     high_watermark::{self, Progress},
     snapshot::Download,
     state_file::Election,
@@ -127,7 +127,7 @@ pub(super) struct Follower {
 
 impl Quorum {
     /// Knows of a newer epoch, and of no leader in it.
-    pub(super) fn become_unattached(&mut self, now: Now, epoch: LeaderEpoch, cx: &mut Context<'_>) {
+    pub(super) fn become_unattached(&mut self, now: Now, epoch: LeaderEpoch) {
         assert!(epoch > self.election.epoch, "a member is unattached only in an epoch that is new to it");
         let until = match &self.role {
             _ if !self.is_voter() => Instant::FOREVER,
@@ -136,11 +136,11 @@ impl Quorum {
             Role::Prospective(ballot) | Role::Candidate(ballot) => ballot.until,
             _ => now.monotonic + self.random_election_timeout(),
         };
-        self.change_to(Role::Unattached { until }, Election { epoch, voted: None, leader: None }, cx);
+        self.change_to(Role::Unattached { until }, Election { epoch, voted: None, leader: None });
     }
 
     /// Gives its vote in an epoch in which it knows no leader.
-    pub(super) fn vote_for(&mut self, now: Now, candidate: NodeId, cx: &mut Context<'_>) {
+    pub(super) fn vote_for(&mut self, now: Now, candidate: NodeId) {
         assert!(self.election.voted.is_none(), "a voter has one vote an epoch");
         assert!(self.election.leader.is_none(), "nobody votes where there is a leader");
         let until = now.monotonic + self.random_election_timeout();
@@ -149,7 +149,7 @@ impl Quorum {
             Role::Prospective(ballot) => Role::Prospective(Ballot::new(self.id, until, ballot.attempt)),
             _ => Role::Unattached { until },
         };
-        self.change_to(role, election, cx);
+        self.change_to(role, election);
         self.tell(Event::QuorumVoted { epoch: election.epoch, candidate });
     }
 
@@ -159,7 +159,6 @@ impl Quorum {
         now: Now,
         epoch: LeaderEpoch,
         leader: NodeId,
-        cx: &mut Context<'_>,
     ) {
         let voted = self.election.voted.filter(|_| epoch == self.election.epoch);
         let role = Role::Follower(Follower {
@@ -168,40 +167,40 @@ impl Quorum {
             leader_high_watermark: None,
             download: None,
         });
-        self.change_to(role, Election { epoch, voted, leader: Some(leader) }, cx);
+        self.change_to(role, Election { epoch, voted, leader: Some(leader) });
     }
 
     /// Asks how a vote would go, in the present epoch.
-    pub(super) fn become_prospective(&mut self, now: Now, attempt: u32, cx: &mut Context<'_>) {
+    pub(super) fn become_prospective(&mut self, now: Now, attempt: u32) {
         assert!(self.is_voter(), "an observer never stands for election");
         let until = now.monotonic + self.random_election_timeout();
         let ballot = Ballot::new(self.id, until, attempt);
-        self.change_to(Role::Prospective(ballot), self.election, cx);
+        self.change_to(Role::Prospective(ballot), self.election);
     }
 
     /// The pre-vote was not won: back to the leader it knew, or to waiting for one.
-    pub(super) fn give_up_pre_vote(&mut self, now: Now, until: Instant, cx: &mut Context<'_>) {
+    pub(super) fn give_up_pre_vote(&mut self, now: Now, until: Instant) {
         match self.election.leader {
-            Some(leader) => self.become_follower(now, self.election.epoch, leader, cx),
-            None => self.change_to(Role::Unattached { until }, self.election, cx),
+            Some(leader) => self.become_follower(now, self.election.epoch, leader),
+            None => self.change_to(Role::Unattached { until }, self.election),
         }
     }
 
     /// Stands for election in the next epoch, and votes for itself.
-    pub(super) fn become_candidate(&mut self, now: Now, attempt: u32, cx: &mut Context<'_>) {
+    pub(super) fn become_candidate(&mut self, now: Now, attempt: u32) {
         assert!(self.is_voter(), "an observer never stands for election");
         let until = now.monotonic + self.random_election_timeout();
         let ballot = Ballot::new(self.id, until, attempt);
         let epoch = self.election.epoch.next();
-        self.change_to(Role::Candidate(ballot), Election { epoch, voted: Some(self.id), leader: None }, cx);
+        self.change_to(Role::Candidate(ballot), Election { epoch, voted: Some(self.id), leader: None });
         self.tell(Event::QuorumVoted { epoch, candidate: self.id });
     }
 
     /// Leads the epoch in which it has the votes of a majority.
-    pub(super) fn become_leader(&mut self, now: Now, votes: NodeSet, cx: &mut Context<'_>) {
+    pub(super) fn become_leader(&mut self, now: Now, votes: NodeSet) {
         let leader = self.new_leader(now, votes.clone());
         let election = Election { leader: Some(self.id), ..self.election };
-        self.change_to(Role::Leader(leader), election, cx);
+        self.change_to(Role::Leader(leader), election);
         let log_end = self.log.end();
         self.tell(Event::QuorumLeaderElected { epoch: election.epoch, votes, log_end });
     }
@@ -225,7 +224,7 @@ impl Quorum {
     }
 
     /// Steps down by itself; its epoch has no leader from now on.
-    pub(super) fn become_resigned(&mut self, now: Now, lost_majority: bool, cx: &mut Context<'_>) {
+    pub(super) fn become_resigned(&mut self, now: Now, lost_majority: bool) {
         let Role::Leader(leader) = &self.role else { return };
         let successors = high_watermark::successors(&leader.voters, self.id);
         let role = Role::Resigned(Resigned {
@@ -234,18 +233,17 @@ impl Quorum {
             successors,
         });
         self.tell(Event::QuorumResigned { epoch: self.election.epoch, lost_majority });
-        self.change_to(role, self.election, cx);
+        self.change_to(role, self.election);
     }
 
     /// Becomes something else. Whoever waited for the leader that it was is told; whatever it asked as what
     /// it was is forgotten.
-    fn change_to(&mut self, role: Role, election: Election, cx: &mut Context<'_>) {
+    fn change_to(&mut self, role: Role, election: Election) {
         assert!(election.epoch >= self.election.epoch, "an epoch never goes back");
         let was = (self.role(), self.election.epoch, self.leader());
         let led = matches!(self.role, Role::Leader(_));
         self.role = role;
         self.election = election;
-        self.state_file.write(election, &mut cx.effects.disk);
         self.peers.reset();
         if led {
             self.refuse_parked();

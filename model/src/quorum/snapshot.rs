@@ -234,7 +234,7 @@ impl Quorum {
         response: &FetchSnapshotResponse,
         cx: &mut Context<'_>,
     ) {
-        let settled = self.settles(now, response.error, response.epoch, response.leader, cx);
+        let settled = self.settles(now, response.error, response.epoch, response.leader);
         if response.error.is_some() {
             self.peers.rest(from, now.monotonic + self.config.retry_backoff);
         }

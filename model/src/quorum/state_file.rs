@@ -74,11 +74,15 @@ impl StateFile {
         StateFile { durable, writing: None }
     }
 
-    /// Begins to write `election`, unless it stands there already.
+    /// Begins to write `election`, unless it stands there already or one is on its way: nothing is decided
+    /// while a decision is being written.
     pub(super) fn write(&mut self, election: Election, disk: &mut DiskWork) {
-        assert!(self.writing.is_none(), "nothing is decided while a decision is being written");
-        if election != self.durable {
-            self.writing = Some((election, Replacement::begin(FILE, election.encode(), true, disk)));
+        match &self.writing {
+            Some((writing, _)) => assert!(*writing == election, "a decision was made while one is being written"),
+            None if election != self.durable => {
+                self.writing = Some((election, Replacement::begin(FILE, election.encode(), true, disk)));
+            }
+            None => {}
         }
     }
 
