@@ -88,13 +88,7 @@ impl Quorum {
     }
 
     /// Counts a vote.
-    pub(super) fn on_vote_response(
-        &mut self,
-        now: Now,
-        from: NodeId,
-        what: What,
-        response: &VoteResponse
-    ) {
+    pub(super) fn on_vote_response(&mut self, now: Now, from: NodeId, what: What, response: &VoteResponse) {
         if self.settles(now, response.error, response.epoch, response.leader) {
             return;
         }
@@ -115,7 +109,7 @@ impl Quorum {
     pub(super) fn on_begin(
         &mut self,
         now: Now,
-        request: &BeginQuorumEpochRequest
+        request: &BeginQuorumEpochRequest,
     ) -> BeginQuorumEpochResponse {
         let error = (request.epoch < self.election.epoch).then_some(ErrorCode::FencedLeaderEpoch);
         if error.is_none() {
@@ -125,11 +119,7 @@ impl Quorum {
     }
 
     /// Learns that its leader steps down, and stands for election when its turn comes.
-    pub(super) fn on_end(
-        &mut self,
-        now: Now,
-        request: &EndQuorumEpochRequest
-    ) -> EndQuorumEpochResponse {
+    pub(super) fn on_end(&mut self, now: Now, request: &EndQuorumEpochRequest) -> EndQuorumEpochResponse {
         let error = (request.epoch < self.election.epoch).then_some(ErrorCode::FencedLeaderEpoch);
         if error.is_none() {
             self.learn_leader(now, request.epoch, Some(request.leader));
@@ -166,7 +156,7 @@ impl Quorum {
         now: Now,
         error: Option<ErrorCode>,
         epoch: LeaderEpoch,
-        leader: Option<NodeId>
+        leader: Option<NodeId>,
     ) -> bool {
         if epoch < self.election.epoch || error == Some(ErrorCode::UnknownLeaderEpoch) {
             return true;

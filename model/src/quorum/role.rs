@@ -154,12 +154,7 @@ impl Quorum {
     }
 
     /// Follows `leader`.
-    pub(super) fn become_follower(
-        &mut self,
-        now: Now,
-        epoch: LeaderEpoch,
-        leader: NodeId,
-    ) {
+    pub(super) fn become_follower(&mut self, now: Now, epoch: LeaderEpoch, leader: NodeId) {
         let voted = self.election.voted.filter(|_| epoch == self.election.epoch);
         let role = Role::Follower(Follower {
             until: now.monotonic + self.config.fetch_timeout,

@@ -78,7 +78,9 @@ impl StateFile {
     /// while a decision is being written.
     pub(super) fn write(&mut self, election: Election, disk: &mut DiskWork) {
         match &self.writing {
-            Some((writing, _)) => assert!(*writing == election, "a decision was made while one is being written"),
+            Some((writing, _)) => {
+                assert!(*writing == election, "a decision was made while one is being written")
+            }
             None if election != self.durable => {
                 self.writing = Some((election, Replacement::begin(FILE, election.encode(), true, disk)));
             }

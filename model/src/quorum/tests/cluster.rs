@@ -1,13 +1,12 @@
 //! A few members, a network and disks between them, and somebody who watches what they promise.
 
+use core::time::Duration;
 use std::{
-    boxed::Box,
     collections::{BTreeMap, BTreeSet},
     format,
     string::String,
     vec::Vec,
 };
-use core::time::Duration;
 
 use bytes::Bytes;
 
@@ -33,11 +32,31 @@ pub(super) const MILLI: u64 = 1_000 * MICRO;
 /// What is on its way.
 #[derive(Clone, Debug)]
 enum Due {
-    Request { from: NodeId, to: NodeId, connection: ConnectionId, correlation: CorrelationId, request: Request },
-    Response { to: NodeId, connection: ConnectionId, correlation: CorrelationId, response: Response },
-    Broken { connection: ConnectionId },
-    Disk { node: NodeId, life: u32, request: DiskRequest },
-    Deadline { node: NodeId, life: u32 },
+    Request {
+        from: NodeId,
+        to: NodeId,
+        connection: ConnectionId,
+        correlation: CorrelationId,
+        request: Request,
+    },
+    Response {
+        to: NodeId,
+        connection: ConnectionId,
+        correlation: CorrelationId,
+        response: Response,
+    },
+    Broken {
+        connection: ConnectionId,
+    },
+    Disk {
+        node: NodeId,
+        life: u32,
+        request: DiskRequest,
+    },
+    Deadline {
+        node: NodeId,
+        life: u32,
+    },
 }
 
 /// One end of a connection is a client's `channel`.
@@ -268,7 +287,9 @@ impl Cluster {
             }
             Due::Deadline { node, life } => {
                 let now = Instant(self.now);
-                if self.lives((node, life)) && self.members[&node].quorum.deadline().is_some_and(|at| at <= now) {
+                if self.lives((node, life))
+                    && self.members[&node].quorum.deadline().is_some_and(|at| at <= now)
+                {
                     self.step(node, |quorum, now, cx| quorum.on_deadline(now, cx));
                 }
             }
@@ -406,7 +427,8 @@ impl Cluster {
             if let Some(range) = range {
                 let life = self.members[&id].life;
                 let at = |n: usize| Offset(range.start.0 + n as u64);
-                self.waiting.extend(values.into_iter().enumerate().map(|(n, value)| (id, life, at(n), value)));
+                self.waiting
+                    .extend(values.into_iter().enumerate().map(|(n, value)| (id, life, at(n), value)));
             }
         }
     }
@@ -464,7 +486,8 @@ impl Cluster {
         }
         let life = self.members[&id].life;
         if self.members[&id].quorum.is_leader() {
-            let mine = |w: &(NodeId, u32, Offset, Bytes)| w.0 == id && w.1 == life && w.2 == at && w.3 == value;
+            let mine =
+                |w: &(NodeId, u32, Offset, Bytes)| w.0 == id && w.1 == life && w.2 == at && w.3 == value;
             if self.waiting.iter().any(mine) {
                 self.acked.insert(at, value.clone());
             }
@@ -529,7 +552,8 @@ impl Cluster {
 
     /// Whether everybody follows one leader and has everything that it has.
     pub(super) fn is_settled(&self) -> bool {
-        let Some((id, leader)) = self.members.iter().find(|(_, m)| m.up && m.quorum.has_committed_own_epoch())
+        let Some((id, leader)) =
+            self.members.iter().find(|(_, m)| m.up && m.quorum.has_committed_own_epoch())
         else {
             return false;
         };
@@ -542,13 +566,24 @@ impl Cluster {
 
     /// What does not hold once everything is well again.
     pub(super) fn judge_end(&mut self) {
-        let short: Vec<String> = self.members.iter().map(|(id, m)| {
-            format!("{id} {} epoch {} hw {} end {}", m.quorum.role(), m.quorum.epoch(), m.end, m.quorum.log_end())
-        }).collect();
+        let short: Vec<String> = self
+            .members
+            .iter()
+            .map(|(id, m)| {
+                format!(
+                    "{id} {} epoch {} hw {} end {}",
+                    m.quorum.role(),
+                    m.quorum.epoch(),
+                    m.end,
+                    m.quorum.log_end()
+                )
+            })
+            .collect();
         if !self.is_settled() {
             self.fail(format!("nobody leads, or not everybody follows: {}", short.join("; ")));
         }
-        let lost = |m: &Member| self.acked.iter().find(|(at, v)| m.applied.get(at) != Some(v)).map(|(at, _)| *at);
+        let lost =
+            |m: &Member| self.acked.iter().find(|(at, v)| m.applied.get(at) != Some(v)).map(|(at, _)| *at);
         if let Some((id, at)) = self.members.iter().find_map(|(id, m)| lost(m).map(|at| (*id, at))) {
             self.fail(format!("{id} does not have what was promised at {at}"));
         }
@@ -563,6 +598,3 @@ impl Cluster {
             .collect()
     }
 }
-
-/// So that a cluster is a value like others.
-pub(super) type Boxed = Box<Cluster>;

@@ -66,7 +66,8 @@ impl Disk {
                 self.entries.remove(&file);
             }
             DiskOp::List => {
-                let list = |(file, inode): (&FileName, &usize)| (*file, self.inodes[*inode].cache.len() as u64);
+                let list =
+                    |(file, inode): (&FileName, &usize)| (*file, self.inodes[*inode].cache.len() as u64);
                 return Ok(DiskDone::Listed(self.entries.iter().map(list).collect()));
             }
             DiskOp::SyncDir => {
