@@ -762,6 +762,13 @@ pub enum Event {
         /// The last offset at which its log and the leader's agree.
         to: Option<Offset>,
     },
+    /// `consume.fail`: A consumer cannot go on in a partition until its application seeks.
+    ReadFailed {
+        /// In which partition.
+        partition: TopicPartition,
+        /// Why.
+        error: ErrorCode,
+    },
     /// `consume.offset`: A client is told an offset by ListOffsets.
     OffsetListed {
         /// Of which partition.
@@ -894,6 +901,7 @@ kinds! {
     Delivered = "consume.read", "A consumer hands a record to its application.";
     PositionMoved = "consume.seek", "A consumer's position moves other than by reading.";
     TruncationDetected = "consume.truncated", "A consumer learns that the log was truncated below its position (KIP-320).";
+    ReadFailed = "consume.fail", "A consumer cannot go on in a partition until its application seeks.";
     OffsetListed = "consume.offset", "A client is told an offset by ListOffsets.";
     MetadataLearned = "client.metadata", "A client learns of a partition's leader.";
     AdminDone = "admin.done", "An operator's request was answered.";
@@ -936,6 +944,7 @@ impl Event {
             | Event::Delivered { partition, .. }
             | Event::PositionMoved { partition, .. }
             | Event::TruncationDetected { partition, .. }
+            | Event::ReadFailed { partition, .. }
             | Event::OffsetListed { partition, .. }
             | Event::MetadataLearned { partition, .. } => Some(*partition),
             Event::RecordFailed { partition, .. } => *partition,
@@ -1171,6 +1180,7 @@ impl fmt::Display for Shown<'_> {
             Event::TruncationDetected { partition, position, to } => {
                 write!(f, "{} position {position}, agreed to {}", Named(n, partition), At(to))
             }
+            Event::ReadFailed { partition, error } => write!(f, "{} {error}", Named(n, partition)),
             Event::OffsetListed { partition, latest, offset } => {
                 write!(f, "{} {}{}", Named(n, partition), if *latest { "end " } else { "" }, At(offset))
             }

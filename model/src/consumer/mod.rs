@@ -1,30 +1,343 @@
 //! How does a consumer read without missing or repeating a record?
+//!
+//! Kafka's consumer without a group, as one machine: where it stands in each partition and how it gets there
+//! (`positions`), asking leaders for offsets and epochs (`lookups`), reading (`fetching`). One fetch is in
+//! flight per broker. The application of this consumer always polls: what is fetched is handed on at once.
 
-use crate::{
-    config::ConsumerConfig,
-    machine::{Effects, Input, Machine},
-    node::Setup,
-    time::{Instant, Now},
+pub mod positions;
+mod lookups;
+mod fetching;
+
+use alloc::{
+    collections::{BTreeMap, BTreeSet},
+    format,
+    vec::Vec,
 };
 
-/// See the module.
+use positions::{Partition, PartitionIndex, State};
+
+use crate::{
+    client::{
+        Command, NamedPartition,
+        backoff::Backoff,
+        cluster_view::{ClusterView, TopicIndex},
+        in_flight::InFlight,
+    },
+    config::ConsumerConfig,
+    event::{Event, SeekReason},
+    machine::{Channel, Effects, Halt, Input, Machine},
+    museum::Museum,
+    node::Setup,
+    protocol::{ErrorCode, Response, list_offsets::OffsetSpec, metadata::MetadataResponse},
+    rng::Rng,
+    time::{Deadlines, Instant, Now, earliest},
+    units::{NodeId, Offset},
+};
+
+/// How many requests to one broker may be unanswered: Kafka's constant.
+const MAX_IN_FLIGHT: u32 = 100;
+
+/// What has to be asked about: a partition that is read, or an end offset somebody wants to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Subject {
+    Partition(PartitionIndex),
+    End(u64),
+}
+
+/// Where a subject stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Place {
+    /// It has been asked about, or nothing is wanted.
+    #[default]
+    Idle,
+    /// It may be fetched from this broker.
+    Fetch(NodeId),
+    /// This broker has to be asked about it.
+    Ask(NodeId),
+    /// Nobody leads its partition.
+    Leaderless,
+    /// It rests after a failure.
+    Resting(Instant),
+}
+
+/// Somebody wants to know where a partition ends.
+#[derive(Clone, Copy, Debug)]
+struct EndQuery {
+    topic: TopicIndex,
+    partition: u32,
+    failures: u32,
+    rests_until: Instant,
+    gives_up_at: Instant,
+    asked: bool,
+    place: Place,
+}
+
+/// What a request in flight was for.
+#[derive(Clone, Debug)]
+enum Asked {
+    Metadata,
+    Offsets(Vec<(Subject, OffsetSpec)>),
+    Epochs(Vec<(PartitionIndex, positions::Position)>),
+    Fetch(Vec<(PartitionIndex, Offset)>),
+}
+
+/// One consumer process.
 #[derive(Clone, Debug)]
 pub struct Consumer {
-    setup: Setup,
     config: ConsumerConfig,
+    museum: Museum,
+    view: ClusterView,
+    net: InFlight<Asked>,
+    backoff: Backoff,
+    partitions: Vec<Partition>,
+    by_place: BTreeMap<(TopicIndex, u32), PartitionIndex>,
+    ends: BTreeMap<u64, EndQuery>,
+    ends_asked: u64,
+    /// Whether an assignment is not told of yet, because not all its topics are known.
+    unannounced: bool,
+    fetchable: BTreeMap<NodeId, BTreeSet<PartitionIndex>>,
+    askable: BTreeMap<NodeId, BTreeSet<Subject>>,
+    leaderless: BTreeSet<Subject>,
+    resting: Deadlines<Subject>,
+    /// Brokers with something to fetch or to ask, that may not have been asked yet.
+    attention: BTreeSet<NodeId>,
+    /// Brokers with a fetch in flight.
+    fetching: BTreeSet<NodeId>,
+    /// Where the next fetch of a broker begins, so that each of its partitions is the first in turn.
+    turns: BTreeMap<NodeId, PartitionIndex>,
+    /// When a broker that is wanted has rested.
+    rested: Option<Instant>,
 }
 
 impl Consumer {
     /// A process that has not started yet.
     pub fn new(setup: Setup, config: ConsumerConfig) -> Consumer {
-        Consumer { setup, config }
+        let stream = |name: &str| Rng::named(setup.seed, &format!("{}/{name}", setup.id));
+        let retry =
+            |name: &str| Backoff::new(config.retry_backoff_ms, config.retry_backoff_max_ms, stream(name));
+        let reconnect =
+            Backoff::new(config.reconnect_backoff_ms, config.reconnect_backoff_max_ms, stream("reconnect"));
+        Consumer {
+            museum: setup.museum,
+            view: ClusterView::new(
+                setup.bootstrap.clone(),
+                config.metadata_max_age_ms,
+                retry("metadata"),
+                setup.museum,
+            ),
+            net: InFlight::new(config.request_timeout_ms, reconnect, stream("server")),
+            backoff: retry("retry"),
+            partitions: Vec::new(),
+            by_place: BTreeMap::new(),
+            ends: BTreeMap::new(),
+            ends_asked: 0,
+            unannounced: false,
+            fetchable: BTreeMap::new(),
+            askable: BTreeMap::new(),
+            leaderless: BTreeSet::new(),
+            resting: Deadlines::new(),
+            attention: BTreeSet::new(),
+            fetching: BTreeSet::new(),
+            turns: BTreeMap::new(),
+            rested: None,
+            config,
+        }
+    }
+
+    fn told(&mut self, now: Now, command: Command, effects: &mut Effects) {
+        match command {
+            Command::Assign(wanted) => self.assign(now, &wanted, effects),
+            Command::Seek(named, to) => self.seek(now, &named, State::Seeking(to), effects),
+            Command::SeekTo(named, spec) => {
+                let state = State::Resetting { spec, why: SeekReason::Asked, asked: false };
+                self.seek(now, &named, state, effects);
+            }
+            Command::Pause(which) => self.pause(now, &which, true, effects),
+            Command::Resume(which) => self.pause(now, &which, false, effects),
+            Command::EndOffset(named) => self.want_end(now, &named),
+            Command::Shutdown => {
+                effects.note(Event::Halted { why: Halt::Shutdown });
+                effects.halt = Some(Halt::Shutdown);
+            }
+            _ => {}
+        }
+    }
+
+    fn assign(&mut self, now: Now, wanted: &[NamedPartition], effects: &mut Effects) {
+        let mut assigned = BTreeSet::new();
+        for named in wanted {
+            assigned.insert(self.index_of(named));
+        }
+        for at in (0..self.partitions.len()).map(PartitionIndex) {
+            let partition = &mut self.partitions[at.0];
+            match (partition.assigned, assigned.contains(&at)) {
+                (false, true) => partition.assigned = true,
+                (true, false) => {
+                    partition.assigned = false;
+                    partition.paused = false;
+                    partition.state = State::Starting;
+                    partition.position = None;
+                }
+                _ => {}
+            }
+            self.place(now.monotonic, at, effects);
+        }
+        self.unannounced = true;
+        self.announce(effects);
+    }
+
+    /// Tells of an assignment once the ids of its topics are known.
+    fn announce(&mut self, effects: &mut Effects) {
+        if !self.unannounced {
+            return;
+        }
+        let assigned = self.partitions.iter().filter(|partition| partition.assigned);
+        let known = assigned.map(|p| self.view.partition(p.topic, p.partition)).collect::<Option<Vec<_>>>();
+        if let Some(partitions) = known {
+            self.unannounced = false;
+            effects.note(Event::Assigned { partitions });
+        }
+    }
+
+    fn index_of(&mut self, named: &NamedPartition) -> PartitionIndex {
+        let topic = self.view.topic(&named.topic);
+        *self.by_place.entry((topic, named.partition)).or_insert_with(|| {
+            self.partitions.push(Partition::new(topic, named.partition));
+            PartitionIndex(self.partitions.len() - 1)
+        })
+    }
+
+    fn seek(&mut self, now: Now, named: &NamedPartition, state: State, effects: &mut Effects) {
+        let at = self.index_of(named);
+        let partition = &mut self.partitions[at.0];
+        if partition.assigned {
+            partition.state = state;
+            partition.rests_until = Instant::ZERO;
+            self.place(now.monotonic, at, effects);
+        }
+    }
+
+    fn pause(&mut self, now: Now, which: &[NamedPartition], paused: bool, effects: &mut Effects) {
+        for named in which {
+            let at = self.index_of(named);
+            self.partitions[at.0].paused = paused;
+            self.place(now.monotonic, at, effects);
+        }
+    }
+
+    fn response(&mut self, now: Now, from: NodeId, asked: Asked, response: Response, effects: &mut Effects) {
+        match (asked, response) {
+            (Asked::Metadata, Response::Metadata(response)) => self.learn(now, &response, effects),
+            (Asked::Offsets(asked), Response::ListOffsets(response)) => {
+                self.offsets_found(now, asked, response, effects);
+            }
+            (Asked::Epochs(asked), Response::OffsetForLeaderEpoch(response)) => {
+                self.epochs_found(now, asked, response, effects);
+            }
+            (Asked::Fetch(asked), Response::Fetch(response)) => {
+                self.fetched(now, from, asked, response, effects);
+            }
+            // An answer to another question: as if there had been none.
+            (asked, _) => self.lost(now, from, asked, effects),
+        }
+    }
+
+    /// A request will not be answered.
+    fn lost(&mut self, now: Now, peer: NodeId, asked: Asked, effects: &mut Effects) {
+        let error = ErrorCode::NetworkException;
+        match asked {
+            Asked::Metadata => self.view.ask_failed(now.monotonic),
+            Asked::Offsets(asked) => {
+                for (subject, _) in asked {
+                    self.lookup_failed(now, subject, error, None, effects);
+                }
+            }
+            Asked::Epochs(asked) => {
+                for (at, _) in asked {
+                    self.lookup_failed(now, Subject::Partition(at), error, None, effects);
+                }
+            }
+            Asked::Fetch(_) => {
+                self.fetching.remove(&peer);
+                self.attention.insert(peer);
+            }
+        }
+    }
+
+    fn disconnected(&mut self, now: Now, peer: NodeId, effects: &mut Effects) {
+        for (_, asked) in self.net.broken(now.monotonic, peer) {
+            self.lost(now, peer, asked, effects);
+        }
+        self.view.want_update();
+    }
+
+    fn learn(&mut self, now: Now, response: &MetadataResponse, effects: &mut Effects) {
+        for (topic, partition) in self.view.learn(now.monotonic, response, effects) {
+            if let Some(at) = self.by_place.get(&(topic, partition)).copied() {
+                self.partitions[at.0].rests_until = Instant::ZERO;
+                self.place(now.monotonic, at, effects);
+            }
+        }
+        let waiting: Vec<Subject> = self.leaderless.iter().copied().collect();
+        for subject in waiting {
+            self.place_subject(now.monotonic, subject, effects);
+        }
+        self.announce(effects);
+    }
+
+    /// What every step ends with: whatever is due by time, and whatever can be asked now.
+    fn go_on(&mut self, now: Now, effects: &mut Effects) {
+        while let Some((peer, lost)) = self.net.time_out(now.monotonic, effects) {
+            for (_, asked) in lost {
+                self.lost(now, peer, asked, effects);
+            }
+            self.view.want_update();
+        }
+        while let Some(subject) = self.resting.pop_due(now.monotonic) {
+            self.set_place(subject, Place::Idle);
+            self.place_subject(now.monotonic, subject, effects);
+        }
+        self.rested = None;
+        let wanted: smallvec::SmallVec<[NodeId; 8]> = self.attention.iter().copied().collect();
+        for broker in wanted {
+            if let Some(until) = self.net.rests_until(now.monotonic, broker) {
+                self.rested = earliest(self.rested, Some(until));
+            } else if self.net.can_send(now.monotonic, broker, MAX_IN_FLIGHT) {
+                self.attention.remove(&broker);
+                self.ask(now, broker, effects);
+                self.fetch(now, broker, effects);
+            }
+        }
+        if !self.leaderless.is_empty() {
+            self.view.want_update();
+        }
+        self.view.ask(now.monotonic, &mut self.net, Asked::Metadata, effects);
     }
 }
 
 impl Machine for Consumer {
-    fn step(&mut self, _now: Now, _input: Input, _effects: &mut Effects) {}
+    fn step(&mut self, now: Now, input: Input, effects: &mut Effects) {
+        match input {
+            Input::Told(command) => self.told(now, *command, effects),
+            Input::Response { from, channel: Channel::MAIN, correlation, response } => {
+                if let Some(asked) = self.net.answered(from, correlation) {
+                    self.response(now, from, asked, response, effects);
+                }
+            }
+            Input::Disconnected { peer, channel: Channel::MAIN, .. } => {
+                self.disconnected(now, peer, effects);
+            }
+            _ => {}
+        }
+        self.go_on(now, effects);
+    }
 
     fn deadline(&self) -> Option<Instant> {
-        None
+        [self.view.deadline(), self.net.deadline(), self.resting.next()]
+            .into_iter()
+            .fold(self.rested, earliest)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,164 @@
+//! How are records read, and which of those that come back does the application get?
+//!
+//! Kafka's `Fetcher` and `FetchCollector`.
+
+use alloc::vec::Vec;
+
+use super::{
+    Asked, Consumer,
+    positions::{PartitionIndex, State},
+};
+use crate::{
+    client::is_invalid_metadata,
+    event::{Event, Payload, SeekReason},
+    log::batch::Batch,
+    machine::Effects,
+    protocol::{
+        ErrorCode, PartitionRef, Request,
+        fetch::{FetchRequest, FetchResponse, PartitionFetch, PartitionFetched},
+    },
+    time::{Instant, Now},
+    units::{NodeId, Offset, TopicPartition},
+};
+
+impl Consumer {
+    /// Asks a broker for the records of all partitions that may be fetched from it, unless a fetch is in
+    /// flight there.
+    pub(super) fn fetch(&mut self, now: Now, broker: NodeId, effects: &mut Effects) {
+        let Some(wanted) = self.fetchable.get(&broker) else { return };
+        if wanted.is_empty() || self.fetching.contains(&broker) {
+            return;
+        }
+        let turn = self.turns.get(&broker).copied().unwrap_or(PartitionIndex(0));
+        let (mut partitions, mut asked) = (Vec::new(), Vec::new());
+        for at in wanted.range(turn..).chain(wanted.range(..turn)) {
+            let partition = &self.partitions[at.0];
+            let (Some(position), Some(known)) =
+                (partition.position, self.view.partition(partition.topic, partition.partition))
+            else {
+                continue;
+            };
+            partitions.push(PartitionFetch {
+                partition: PartitionRef::from(known),
+                current_leader_epoch: self.view.leadership(partition.topic, partition.partition).epoch,
+                fetch_offset: position.offset,
+                last_fetched_epoch: None,
+                log_start: None,
+                max_bytes: self.config.max_partition_fetch_bytes,
+            });
+            asked.push((*at, position.offset));
+        }
+        let Some((first, _)) = asked.first() else { return };
+        self.turns.insert(broker, PartitionIndex(first.0 + 1));
+        let request = Request::Fetch(FetchRequest {
+            replica: None,
+            max_wait: self.config.fetch_max_wait_ms,
+            min_bytes: self.config.fetch_min_bytes,
+            max_bytes: self.config.fetch_max_bytes,
+            partitions,
+            incremental: false,
+            forgotten: Vec::new(),
+        });
+        self.fetching.insert(broker);
+        self.net.send(now.monotonic, broker, request, Asked::Fetch(asked), effects);
+    }
+
+    pub(super) fn fetched(
+        &mut self,
+        now: Now,
+        from: NodeId,
+        asked: Vec<(PartitionIndex, Offset)>,
+        response: FetchResponse,
+        effects: &mut Effects,
+    ) {
+        self.fetching.remove(&from);
+        self.attention.insert(from);
+        for ((at, offset), fetched) in asked.into_iter().zip(response.partitions) {
+            let partition = &self.partitions[at.0];
+            let here = partition.position.is_some_and(|position| position.offset == offset);
+            let wanted = partition.assigned && !partition.paused && partition.state == State::Fetching;
+            let known = self.view.partition(partition.topic, partition.partition);
+            let Some(known) = known.filter(|known| {
+                // Who asked for another offset, or another topic of the name, has moved on since.
+                here && wanted && fetched.partition.by_id().is_none_or(|id| id == *known)
+            }) else {
+                continue;
+            };
+            match fetched.error {
+                None => self.deliver(now, at, known, &fetched.batches, effects),
+                Some(error) => self.fetch_failed(now, at, error, &fetched, effects),
+            }
+        }
+    }
+
+    /// Hands records on, from the position on; the position follows them.
+    fn deliver(
+        &mut self,
+        now: Now,
+        at: PartitionIndex,
+        known: TopicPartition,
+        batches: &[Batch],
+        effects: &mut Effects,
+    ) {
+        let partition = &mut self.partitions[at.0];
+        let Some(position) = &mut partition.position else { return };
+        partition.failures = 0;
+        for batch in batches {
+            if batch.end_offset() <= position.offset {
+                continue;
+            }
+            // A log's own marks are not for applications; the position steps over them.
+            let records = (!batch.is_control()).then(|| batch.decode_records());
+            for record in records.into_iter().flatten() {
+                let Ok(record) = record else {
+                    // As Kafka's: it is stuck before a record that makes no sense, and tries again.
+                    partition.rests_until = now.monotonic + self.backoff.rest(partition.failures);
+                    partition.failures = partition.failures.saturating_add(1);
+                    self.place(now.monotonic, at, effects);
+                    return;
+                };
+                // A batch is sent whole; what was read before is passed over.
+                if record.offset < position.offset {
+                    continue;
+                }
+                position.offset = record.offset.next();
+                effects.note(Event::Delivered {
+                    partition: known,
+                    offset: record.offset,
+                    epoch: batch.leader_epoch(),
+                    timestamp: record.timestamp,
+                    value: Payload(record.value.unwrap_or_default()),
+                });
+            }
+            position.offset = batch.end_offset();
+            position.epoch = Some(batch.leader_epoch());
+        }
+    }
+
+    fn fetch_failed(
+        &mut self,
+        now: Now,
+        at: PartitionIndex,
+        error: ErrorCode,
+        fetched: &PartitionFetched,
+        effects: &mut Effects,
+    ) {
+        let (topic, number) = (self.partitions[at.0].topic, self.partitions[at.0].partition);
+        if error == ErrorCode::OffsetOutOfRange {
+            self.reset(at, SeekReason::OutOfRange, effects);
+        } else {
+            if is_invalid_metadata(error) || error == ErrorCode::OffsetNotAvailable {
+                self.view.want_update();
+            }
+            let news = fetched.leader.is_some_and(|hint| self.view.learn_hint(topic, number, hint, effects));
+            let partition = &mut self.partitions[at.0];
+            if !news {
+                partition.rests_until = now.monotonic + self.backoff.rest(partition.failures);
+                partition.failures = partition.failures.saturating_add(1);
+            } else {
+                partition.rests_until = Instant::ZERO;
+            }
+        }
+        self.place(now.monotonic, at, effects);
+    }
+}

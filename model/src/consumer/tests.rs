@@ -1,0 +1,1 @@
+//! Does a consumer keep its promises, with answers fed to it by hand?
