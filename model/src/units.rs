@@ -284,7 +284,8 @@ impl Serialize for TopicPartition {
 impl<'de> Deserialize<'de> for TopicPartition {
     fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<TopicPartition, D::Error> {
         if !d.is_human_readable() {
-            return <(TopicId, u32)>::deserialize(d).map(|(topic, partition)| TopicPartition { topic, partition });
+            return <(TopicId, u32)>::deserialize(d)
+                .map(|(topic, partition)| TopicPartition { topic, partition });
         }
         let name = alloc::string::String::deserialize(d)?;
         if name == "__cluster_metadata-0" {

@@ -23,6 +23,8 @@ mod balance;
 mod refusal;
 #[cfg(test)]
 mod fixture;
+#[cfg(test)]
+mod tests;
 
 // The machine.
 mod connections;
@@ -197,19 +199,21 @@ impl Controller {
         effects: &mut Effects,
     ) -> usize {
         let (Some(active), Some(state)) = (&self.active, self.shard.state()) else { return 0 };
+        let next = self.next();
         let mut context = decide::Context {
             config: &self.config,
             museum: self.setup.museum,
             sessions: &active.sessions,
             rng: &mut self.rng,
             now: now.monotonic,
-            next: self.quorum.log_end(),
+            next,
             producer_ids_given: active.producer_ids_given,
         };
         let decision = state.decide(&mut context, question);
-        if !decision.records.is_empty() && !self.append(now, &decision.records, effects) {
-            let refused = decision.reply.map(|reply| refusal::in_place_of(reply, ErrorCode::NotController));
-            answer(caller, refused, effects);
+        if !decision.records.is_empty()
+            && let Err(error) = self.append(now, &decision.records, effects)
+        {
+            answer(caller, decision.reply.map(|reply| refusal::in_place_of(reply, error)), effects);
             return 0;
         }
         self.hear(now, question, decision.reply.as_ref());
@@ -221,18 +225,25 @@ impl Controller {
         decision.records.len()
     }
 
-    /// Appends records to the log and takes them into the image that it decides from. Says whether it could.
-    fn append(&mut self, now: Now, records: &[Record], effects: &mut Effects) -> bool {
+    /// The offset that the next record decided on will get. The log's end may lag: the quorum gathers records
+    /// before it appends them.
+    fn next(&self) -> Offset {
+        self.shard.appended().unwrap_or_default().max(self.quorum.log_end())
+    }
+
+    /// Appends records to the log and takes them into the image that it decides from. Refuses as the quorum
+    /// does.
+    fn append(&mut self, now: Now, records: &[Record], effects: &mut Effects) -> Result<(), ErrorCode> {
         let values = records.iter().map(Record::encode).collect();
-        let next = self.quorum.log_end();
+        let next = self.next();
         let cx = &mut Context { effects, correlation: &mut self.correlation };
-        let Ok(range) = self.quorum.append(now, values, cx) else { return false };
+        let range = self.quorum.append(now, values, cx)?;
         assert!(range.start == next, "records get the offsets they were decided for");
         self.shard.append(range.start, records);
         if let Some(active) = &mut self.active {
             active.idle_at = after(now, self.config.metadata_max_idle_interval_ms);
         }
-        true
+        Ok(())
     }
 
     /// What a question and its answer tell about who is alive.
@@ -338,6 +349,10 @@ impl Controller {
                 (epoch, false)
             }
             Committed::Snapshot { end, epoch, bytes } => {
+                if self.active.is_some() {
+                    // Only one that was active too early has not had what a snapshot stands for.
+                    self.resign(effects);
+                }
                 let image = Image::from_snapshot(&bytes).unwrap_or_default();
                 self.shard.restore(image, end);
                 self.snapshot = SnapshotDue { bytes: 0, since: now.monotonic };
