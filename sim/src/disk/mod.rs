@@ -1,17 +1,22 @@
 //! When is which operation on a disk done, and what is left on it when something goes wrong?
 
 mod fault;
+mod files;
+mod inode;
+mod names;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{cmp::Reverse, collections::BinaryHeap, time::Duration};
 
 use bytes::Bytes;
 use trial_model::{
-    disk::{Content, DiskDone, DiskError, DiskOp, DiskReply, DiskRequest, FileName},
+    disk::{Content, Dir, DiskDone, DiskError, DiskOp, DiskReply, DiskRequest, FileName},
+    rng::Rng,
     time::Instant,
     units::{NodeId, Ratio},
 };
 
 pub use self::fault::{DiskFault, OpKind, RotIn};
+use self::files::{FileId, Files};
 use crate::{latency::Latency, network::FaultId};
 
 /// How a disk behaves when nothing is wrong with it.
@@ -49,98 +54,409 @@ impl Default for DiskConfig {
 }
 
 /// The disk of one node.
-#[derive(Debug)]
+///
+/// Operations on one file are carried out one after the other, those on different files beside each other.
+/// At one instant, call `advance` first and then `perform`.
+#[derive(Clone, Debug)]
 pub struct Disk {
+    seed: u64,
+    node: NodeId,
     config: DiskConfig,
-    files: BTreeMap<FileName, Vec<Content>>,
-    queue: BTreeMap<(Instant, u64), DiskRequest>,
-    counter: u64,
-    busy: Instant,
+    files: Files,
+    /// How long things take.
+    pace: Rng,
+    /// What is lost, and where.
+    loss: Rng,
+    faults: Vec<FaultHere>,
+    due: BinaryHeap<Reverse<(Instant, u64, u32)>>,
+    waiting: Vec<Option<Waiting>>,
+    free: Vec<u32>,
+    /// How many operations were ever asked for.
+    asked: u64,
+    /// Until when a directory is being removed: nothing in it happens before.
+    removals: Vec<(Dir, Instant)>,
 }
 
+/// An operation that is not carried out yet.
+#[derive(Clone, Debug)]
+struct Waiting {
+    file: FileId,
+    /// The file whose name it takes, if it is a renaming.
+    replaces: Option<FileId>,
+    due: Instant,
+    nth: u64,
+    request: DiskRequest,
+}
+
+/// A fault with its own dice.
+#[derive(Clone, Debug)]
+struct FaultHere {
+    id: FaultId,
+    fault: DiskFault,
+    rng: Rng,
+    /// Whether it has done all it will do.
+    is_spent: bool,
+}
+
+/// What the node does.
 impl Disk {
     /// An empty disk of `node`.
-    pub fn new(_seed: u64, _node: NodeId, config: DiskConfig) -> Disk {
-        Disk { config, files: BTreeMap::new(), queue: BTreeMap::new(), counter: 0, busy: Instant::ZERO }
+    pub fn new(seed: u64, node: NodeId, config: DiskConfig) -> Disk {
+        Disk {
+            seed,
+            node,
+            config,
+            files: Files::default(),
+            pace: Rng::named(seed, &format!("disk/{node}")),
+            loss: Rng::named(seed, &format!("disk/{node}/loss")),
+            faults: Vec::new(),
+            due: BinaryHeap::new(),
+            waiting: Vec::new(),
+            free: Vec::new(),
+            asked: 0,
+            removals: Vec::new(),
+        }
     }
 
     /// Takes what a step at `now` wants done, in order.
     pub fn perform(&mut self, now: Instant, work: impl IntoIterator<Item = DiskRequest>) {
         for request in work {
-            self.busy = self.busy.max(now) + self.config.write.mean();
-            self.counter += 1;
-            self.queue.insert((self.busy, self.counter), request);
+            self.ask(now, request);
         }
     }
 
     /// When the disk next wants `advance`.
     pub fn next_due(&self) -> Option<Instant> {
-        self.queue.first_key_value().map(|((at, _), _)| *at)
+        self.due.peek().map(|Reverse((at, ..))| *at)
     }
 
     /// Carries out what is due up to `now`, and adds the replies, each with its time and in order.
     pub fn advance(&mut self, now: Instant, replies: &mut Vec<(Instant, DiskReply)>) {
-        while let Some(entry) = self.queue.first_entry() {
-            if entry.key().0 > now {
-                return;
-            }
-            let at = entry.key().0;
-            let DiskRequest { tag, file, op } = entry.remove();
-            let outcome = self.carry_out(file, op);
+        while self.next_due().is_some_and(|at| at <= now) {
+            let Some(Reverse((at, _, slot))) = self.due.pop() else { return };
+            self.free.push(slot);
+            let waiting = self.waiting[slot as usize].take().expect("what is due is waiting");
+            let DiskRequest { tag, file, op } = waiting.request;
+            let outcome = self.try_carry_out(at, waiting.file, file, op);
+            self.files.release(waiting.file);
+            waiting.replaces.into_iter().for_each(|file| self.files.release(file));
             replies.push((at, DiskReply { tag, file, outcome }));
         }
     }
 
-    fn carry_out(&mut self, file: FileName, op: DiskOp) -> Result<DiskDone, DiskError> {
-        match op {
-            DiskOp::Append(content) => self.files.entry(file).or_default().push(content),
-            DiskOp::Replace(bytes) => drop(self.files.insert(file, vec![Content::Bytes(bytes)])),
-            DiskOp::Flush | DiskOp::SyncDir => return Ok(DiskDone::Flushed),
-            DiskOp::List => return Ok(DiskDone::Listed(self.files())),
-            DiskOp::Remove => drop(self.files.remove(&file)),
-            DiskOp::RemoveDir => self.files.retain(|name, _| name.dir != file.dir),
-            DiskOp::Rename(suffix) => {
-                let content = self.files.remove(&file).ok_or(DiskError::NotFound)?;
-                self.files.insert(file.with(suffix), content);
+    fn ask(&mut self, now: Instant, request: DiskRequest) {
+        let takes = self.takes(kind_of(&request.op));
+        let file = self.files.hold(request.file);
+        let mut ready = now.max(self.files.busy_until(file));
+        if !self.removals.is_empty() {
+            self.removals.retain(|(_, until)| *until > now);
+            let here = self.removals.iter().filter(|(dir, _)| *dir == request.file.dir);
+            ready = here.fold(ready, |ready, (_, until)| ready.max(*until));
+        }
+        let replaces = match request.op {
+            DiskOp::Rename(suffix) => Some(self.files.hold(request.file.with(suffix))),
+            _ => None,
+        };
+        ready = match request.op {
+            DiskOp::Rename(_) => replaces.map_or(ready, |file| ready.max(self.files.busy_until(file))),
+            DiskOp::SyncDir | DiskOp::RemoveDir => {
+                ready.max(self.last_due(|dir| dir == request.file.dir || request.file.dir == Dir::Root))
             }
-            DiskOp::Truncate(_) | DiskOp::Read { .. } => return Err(DiskError::NotFound),
+            DiskOp::List => ready.max(self.last_due(|_| true)),
+            _ => ready,
+        };
+        let due = ready + takes;
+        if request.op == DiskOp::RemoveDir {
+            self.removals.push((request.file.dir, due));
+        }
+        self.files.set_busy(file, due);
+        replaces.into_iter().for_each(|file| self.files.set_busy(file, due));
+        self.asked += 1;
+        let waiting = Some(Waiting { file, replaces, due, nth: self.asked, request });
+        let slot = match self.free.pop() {
+            Some(slot) => {
+                self.waiting[slot as usize] = waiting;
+                slot
+            }
+            None => {
+                self.waiting.push(waiting);
+                u32::try_from(self.waiting.len() - 1).expect("fewer than 2^32 operations wait")
+            }
+        };
+        self.due.push(Reverse((due, self.asked, slot)));
+    }
+
+    /// When the last operation is done that waits in such a directory.
+    fn last_due(&self, in_dir: impl Fn(Dir) -> bool) -> Instant {
+        let waiting = self.waiting.iter().flatten().filter(|w| in_dir(w.request.file.dir));
+        waiting.map(|w| w.due).max().unwrap_or(Instant::ZERO)
+    }
+
+    fn takes(&mut self, kind: OpKind) -> Duration {
+        let latency = match kind {
+            OpKind::Write => &self.config.write,
+            OpKind::Flush => &self.config.flush,
+            OpKind::Read => &self.config.read,
+        };
+        let mut takes = latency.draw(&mut self.pace);
+        for FaultHere { fault, .. } in &self.faults {
+            if let DiskFault::Slow { add, factor } = *fault {
+                takes = takes.saturating_mul(factor.max(1)).saturating_add(add);
+            }
+        }
+        // The grid is a microsecond, and a fault may have left it.
+        Duration::from_micros(u64::try_from(takes.as_nanos().div_ceil(1_000)).unwrap_or(u64::MAX))
+    }
+
+    fn try_carry_out(
+        &mut self,
+        at: Instant,
+        file: FileId,
+        name: FileName,
+        op: DiskOp,
+    ) -> Result<DiskDone, DiskError> {
+        if !self.faults.is_empty() && self.fails(kind_of(&op)) {
+            self.carry_out_in_part(at, file, name, op);
+            return Err(DiskError::Io);
+        }
+        let outcome = self.carry_out(at, file, name, op);
+        if self.files.has_many_unsynced()
+            && let Some(until) = self.written_back(at)
+        {
+            self.files.write_back_names(until);
+        }
+        outcome
+    }
+
+    fn carry_out(
+        &mut self,
+        at: Instant,
+        file: FileId,
+        name: FileName,
+        op: DiskOp,
+    ) -> Result<DiskDone, DiskError> {
+        match op {
+            DiskOp::Append(content) => return self.append(at, file, content),
+            DiskOp::Replace(bytes) => {
+                let room = self.room().saturating_add(self.files.len(file));
+                if bytes.len() as u64 > room {
+                    self.files.replace(at, file, bytes.slice(..room as usize));
+                    return Err(DiskError::Full);
+                }
+                self.files.replace(at, file, bytes);
+            }
+            DiskOp::Truncate(len) => self.files.truncate(at, file, len)?,
+            DiskOp::Rename(suffix) => self.files.rename(at, file, name.with(suffix))?,
+            DiskOp::Remove => self.files.remove(at, file),
+            DiskOp::RemoveDir => self.files.remove_dir(at, name.dir),
+            DiskOp::Flush => {
+                if !self.is_lying() {
+                    self.files.flush(file);
+                }
+                return Ok(DiskDone::Flushed);
+            }
+            DiskOp::SyncDir => {
+                if !self.is_lying() {
+                    self.files.sync_dir(name.dir);
+                }
+                return Ok(DiskDone::Flushed);
+            }
+            DiskOp::Read { at, len } => {
+                let bytes = self.files.read(file, at, len).ok_or(DiskError::NotFound)?;
+                return Ok(DiskDone::Read(self.rot_read(&name, bytes)));
+            }
+            DiskOp::List => return Ok(DiskDone::Listed(self.files())),
         }
         Ok(DiskDone::Written)
     }
 
+    fn append(&mut self, at: Instant, file: FileId, content: Content) -> Result<DiskDone, DiskError> {
+        if self.config.capacity.is_some() || !self.faults.is_empty() {
+            let room = self.room();
+            if content.len() > room {
+                self.files.append_part(at, file, &content, room);
+                return Err(DiskError::Full);
+            }
+        }
+        if let Some(until) = self.written_back(at) {
+            self.files.write_back(file, until);
+        }
+        self.files.append(at, file, content);
+        Ok(DiskDone::Written)
+    }
+
+    /// Up to when everything is on the platter without having been flushed.
+    fn written_back(&self, now: Instant) -> Option<Instant> {
+        let after = self.config.write_back.filter(|_| !self.is_lying())?;
+        now.0.checked_sub(u64::try_from(after.as_nanos()).ok()?).map(Instant)
+    }
+
+    /// How many more bytes fit.
+    fn room(&self) -> u64 {
+        if self.faults.iter().any(|f| f.fault == DiskFault::Full) {
+            return 0;
+        }
+        self.config.capacity.map_or(u64::MAX, |capacity| capacity.saturating_sub(self.files.used()))
+    }
+}
+
+/// What the world does to it.
+impl Disk {
     /// The process died: of what it had asked for, a drawn part is still carried out; nobody gets replies.
-    pub fn process_died(&mut self, _now: Instant) {
-        self.queue.clear();
+    ///
+    /// Of each file it is the beginning of what was asked for, and the last of that may be a part of a write.
+    pub fn process_died(&mut self, now: Instant) {
+        let mut waiting: Vec<Waiting> = std::mem::take(&mut self.waiting).into_iter().flatten().collect();
+        self.due.clear();
+        self.free.clear();
+        self.removals.clear();
+        waiting.sort_unstable_by_key(|w| (w.request.file, w.nth));
+        let mut waiting = waiting.into_iter().peekable();
+        while let Some(first) = waiting.next() {
+            let name = first.request.file;
+            let mut of_file = vec![first];
+            while let Some(more) = waiting.next_if(|w| w.request.file == name) {
+                of_file.push(more);
+            }
+            let done = self.loss.below(of_file.len() as u64 + 1) as usize;
+            let torn = self.loss.chance(Ratio(1, 4));
+            for (nth, Waiting { file, replaces, request, .. }) in of_file.into_iter().enumerate() {
+                if nth < done {
+                    // Whether it went well, nobody will know.
+                    let _ = self.try_carry_out(now, file, name, request.op);
+                } else if nth == done && torn {
+                    self.carry_out_in_part(now, file, name, request.op);
+                }
+                self.files.release(file);
+                replaces.into_iter().for_each(|file| self.files.release(file));
+            }
+        }
     }
 
-    /// The power failed: of what was not flushed, a drawn part is lost.
-    pub fn power_lost(&mut self, _now: Instant) {
-        self.queue.clear();
+    /// The power failed, and the process died of it: of what was not flushed, a drawn part is lost. Names
+    /// that were not synced are kept or lost one by one.
+    pub fn power_lost(&mut self, now: Instant) {
+        self.process_died(now);
+        if let Some(until) = self.written_back(now) {
+            self.files.write_back_all(until);
+        }
+        self.files.lose_power(&mut self.loss, self.config.holes);
     }
 
-    /// The disk was replaced by an empty one.
+    /// The disk was replaced by an empty one, which nothing is wrong with but what is on from now.
     pub fn replaced(&mut self, _now: Instant) {
-        self.queue.clear();
-        self.files.clear();
+        self.files = Files::default();
+        self.due.clear();
+        self.waiting.clear();
+        self.free.clear();
+        self.removals.clear();
     }
 
-    /// From now on, `fault` is on. For rot in what is stored: which byte of which file it hit.
-    pub fn begin(&mut self, _now: Instant, _id: FaultId, _fault: DiskFault) -> Option<(FileName, u64)> {
+    /// From now on, `fault` is on. For rot in what is stored: which byte of which file it hit; `None` if
+    /// nothing is stored in such a file.
+    pub fn begin(&mut self, _now: Instant, id: FaultId, fault: DiskFault) -> Option<(FileName, u64)> {
+        let mut rng = Rng::named(self.seed, &format!("fault/{}/{}", id.0, self.node));
+        if let DiskFault::BitRot(rot) = fault {
+            return self.rot(&mut rng, rot);
+        }
+        self.faults.retain(|other| other.id != id);
+        self.faults.push(FaultHere { id, fault, rng, is_spent: false });
+        self.faults.sort_by_key(|fault| fault.id);
         None
     }
 
-    /// From `now` on, the fault `id` is off. Says whether it was on.
-    pub fn end(&mut self, _id: FaultId, _now: Instant) -> bool {
-        false
+    /// From `now` on, the fault `id` is off. Says whether it was on; rot in what is stored never is.
+    pub fn end(&mut self, id: FaultId, _now: Instant) -> bool {
+        let before = self.faults.len();
+        self.faults.retain(|other| other.id != id);
+        self.faults.len() < before
     }
 
     /// Every file as the page cache has it, with its length, in order.
     pub fn files(&self) -> Vec<(FileName, u64)> {
-        self.files.iter().map(|(name, content)| (*name, content.iter().map(Content::len).sum())).collect()
+        self.files.sorted()
     }
 
     /// The whole content of a file as the page cache has it; `None` if it is not there.
     pub fn read_raw(&self, file: FileName) -> Option<Bytes> {
-        self.files.contains_key(&file).then(Bytes::new)
+        self.files.read_named(file)
+    }
+
+    fn fails(&mut self, kind: OpKind) -> bool {
+        let mut fails = false;
+        for here in &mut self.faults {
+            if let DiskFault::Errors { on, chance } = here.fault
+                && on == kind
+            {
+                fails |= here.rng.chance(chance);
+            }
+        }
+        fails
+    }
+
+    /// Leaves an operation somewhere between not begun and done.
+    fn carry_out_in_part(&mut self, at: Instant, file: FileId, name: FileName, op: DiskOp) {
+        match op {
+            DiskOp::Append(content) => {
+                let part = self.loss.below(content.len().min(self.room()) + 1);
+                self.files.append_part(at, file, &content, part);
+            }
+            DiskOp::Replace(bytes) if self.loss.chance(Ratio(1, 2)) => {
+                let room = self.room().saturating_add(self.files.len(file));
+                let part = self.loss.below((bytes.len() as u64).min(room) + 1);
+                self.files.replace(at, file, bytes.slice(..part as usize));
+            }
+            DiskOp::Truncate(_) | DiskOp::Rename(_) | DiskOp::Remove | DiskOp::RemoveDir
+                if self.loss.chance(Ratio(1, 2)) =>
+            {
+                let _ = self.carry_out(at, file, name, op);
+            }
+            _ => {}
+        }
+    }
+
+    fn is_lying(&self) -> bool {
+        self.faults.iter().any(|f| f.fault == DiskFault::LyingFlush)
+    }
+
+    fn rot(&mut self, rng: &mut Rng, rot: RotIn) -> Option<(FileName, u64)> {
+        let files = self.files();
+        let files: Vec<_> = files.into_iter().filter(|(name, len)| *len > 0 && rot.includes(name)).collect();
+        let (name, len) = *rng.pick(&files)?;
+        let at = rng.below(len);
+        self.files.flip(name, at, rng.below(8) as u8);
+        Some((name, at))
+    }
+
+    fn rot_read(&mut self, name: &FileName, bytes: Bytes) -> Bytes {
+        if bytes.is_empty() {
+            return bytes;
+        }
+        let due = self
+            .faults
+            .iter_mut()
+            .find(|f| matches!(f.fault, DiskFault::BitRotOfRead(rot) if !f.is_spent && rot.includes(name)));
+        let Some(FaultHere { rng, is_spent, .. }) = due else { return bytes };
+        *is_spent = true;
+        let mut rotten = bytes.to_vec();
+        let at = rng.below(rotten.len() as u64) as usize;
+        rotten[at] ^= 1 << rng.below(8);
+        rotten.into()
     }
 }
+
+fn kind_of(op: &DiskOp) -> OpKind {
+    match op {
+        DiskOp::Append(_)
+        | DiskOp::Replace(_)
+        | DiskOp::Truncate(_)
+        | DiskOp::Rename(_)
+        | DiskOp::Remove
+        | DiskOp::RemoveDir => OpKind::Write,
+        DiskOp::Flush | DiskOp::SyncDir => OpKind::Flush,
+        DiskOp::Read { .. } | DiskOp::List => OpKind::Read,
+    }
+}
+
+#[cfg(test)]
+mod tests;
