@@ -1,7 +1,7 @@
 fn main() {
     let args: Vec<String> = std::env::args().collect();
     let text = std::fs::read_to_string(&args[1]).unwrap();
-    let scenario: trial::Scenario = serde_json::from_str(&text).unwrap();
+    let scenario = trial::scenario::load(&text, &[]).unwrap_or_else(|p| { for p in p { eprintln!("{p:?}") } panic!() });
     let seed: u64 = args.get(2).map_or(1, |s| s.parse().unwrap());
     for engine in [trial::Engine::Direct, trial::Engine::default()] {
         let (golden, out) = trial::trace::Golden::new();

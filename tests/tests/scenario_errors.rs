@@ -172,7 +172,8 @@ fn everything_that_cannot_be_meant_is_told_at_once() {
 
 #[test]
 fn what_the_file_cannot_say_is_told_together_as_far_as_it_can_be() {
-    let text = spoiled(r#""for": "900ms""#, r#""for": 900"#).replace(r#""api": "FETCH""#, r#""api": "FECTH""#);
+    let text =
+        spoiled(r#""for": "900ms""#, r#""for": 900"#).replace(r#""api": "FETCH""#, r#""api": "FECTH""#);
     let problems = load(&text, &[]).expect_err("two things are wrong");
     assert_eq!(problems.len(), 2, "{problems:#?}");
 }
@@ -194,10 +195,15 @@ fn the_marked_bytes_are_the_mistake() {
 
 #[test]
 fn a_change_is_looked_at_like_the_file() {
-    let change = |path: &str, value: serde_json::Value| Change { path: path.split('.').map(str::to_string).collect(), value };
+    let change = |path: &str, value: serde_json::Value| Change {
+        path: path.split('.').map(str::to_string).collect(),
+        value,
+    };
     let loaded = load(BASE, &[change("faults.0.for", "100ms".into())]).expect("is well");
     assert_eq!(loaded.faults[0].lasts.map(|span| span.to_string()).as_deref(), Some("100ms"));
-    for (path, value) in [("faults.9.for", "1s"), ("faults.0.for", "soon"), ("name.x", "1s"), ("fautls", "1s")] {
+    for (path, value) in
+        [("faults.9.for", "1s"), ("faults.0.for", "soon"), ("name.x", "1s"), ("fautls", "1s")]
+    {
         assert!(load(BASE, &[change(path, value.into())]).is_err(), "{path}={value}");
     }
 }

@@ -14,7 +14,10 @@ fn the_committed_schema_is_the_one_of_the_types() {
         fs::write(COMMITTED, &generated).expect("can be written");
     }
     let committed = fs::read_to_string(COMMITTED).expect("stands in the repository");
-    assert!(committed == generated, "the types have changed: TRIAL_WRITE=1 cargo test -p trial-tests --test schema");
+    assert!(
+        committed == generated,
+        "the types have changed: TRIAL_WRITE=1 cargo test -p trial-tests --test schema"
+    );
 }
 
 fn scenarios(dir: &Path, found: &mut Vec<std::path::PathBuf>) {
@@ -22,7 +25,9 @@ fn scenarios(dir: &Path, found: &mut Vec<std::path::PathBuf>) {
     for path in entries.flatten().map(|entry| entry.path()) {
         if path.is_dir() {
             scenarios(&path, found);
-        } else if path.to_string_lossy().ends_with(".scenario.json") || path.to_string_lossy().ends_with(".repro.json") {
+        } else if path.to_string_lossy().ends_with(".scenario.json")
+            || path.to_string_lossy().ends_with(".repro.json")
+        {
             found.push(path);
         }
     }
@@ -40,10 +45,15 @@ fn every_scenario_obeys_the_schema_and_the_loader() {
     assert!(!files.is_empty());
     for file in files {
         let text = fs::read_to_string(&file).expect("can be read");
-        let scenario = load(&text, &[]).unwrap_or_else(|problems| panic!("{}: {problems:#?}", file.display()));
+        let scenario =
+            load(&text, &[]).unwrap_or_else(|problems| panic!("{}: {problems:#?}", file.display()));
         // As it was written, and as it is written back with everything spelled out.
-        for value in [trial::scenario::plain(&text).expect("is JSON"), serde_json::to_value(&scenario).expect("writes")] {
-            let errors: Vec<_> = validator.iter_errors(&value).map(|e| format!("{e} at {}", e.instance_path())).collect();
+        for value in [
+            trial::scenario::plain(&text).expect("is JSON"),
+            serde_json::to_value(&scenario).expect("writes"),
+        ] {
+            let errors: Vec<_> =
+                validator.iter_errors(&value).map(|e| format!("{e} at {}", e.instance_path())).collect();
             assert!(errors.is_empty(), "{}: {errors:#?}", file.display());
         }
     }

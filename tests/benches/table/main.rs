@@ -49,13 +49,17 @@ enum Kind {
 fn cluster(name: &str, kind: Kind) -> Measured {
     let path = format!("{}/../scenarios/bench/{name}.scenario.json", env!("CARGO_MANIFEST_DIR"));
     let text = std::fs::read_to_string(&path).expect("the repository has its bench scenarios");
-    let scenario: Scenario = scenario::load(&text).expect("and they are good");
+    let scenario: Scenario = scenario::load(&text, &[]).ok().expect("and they are good");
     let engine = match kind {
         Kind::Direct | Kind::Unjudged => Engine::Direct,
         #[cfg(madsim)]
         Kind::Madsim => Engine::Madsim(Default::default()),
     };
-    let run = trial::simulate(&scenario, 1, Options { engine, unjudged: kind == Kind::Unjudged, ..Options::default() });
+    let run = trial::simulate(
+        &scenario,
+        1,
+        Options { engine, unjudged: kind == Kind::Unjudged, ..Options::default() },
+    );
     assert!(run.kept(), "{name}: {:?}", run.violations);
     Measured { steps: run.steps, simulated: Duration::from_nanos(run.ended.0) }
 }
@@ -70,7 +74,10 @@ fn main() {
         println!("{} {} {} {}", measured.steps, measured.simulated.as_nanos(), cpu_ticks(), peak_kib());
         return;
     }
-    println!("{:<38} {:>10} {:>9} {:>13} {:>15} {:>9}", "", "steps", "CPU s", "steps/CPU s", "simulated s/CPU s", "peak MiB");
+    println!(
+        "{:<38} {:>10} {:>9} {:>13} {:>15} {:>9}",
+        "", "steps", "CPU s", "steps/CPU s", "simulated s/CPU s", "peak MiB"
+    );
     for (index, row) in ROWS.iter().enumerate() {
         if !args.is_empty() && !args.iter().any(|wanted| row.name.contains(wanted.as_str())) {
             continue;
@@ -85,7 +92,11 @@ fn print_row(index: usize, row: &Row) {
     let text = String::from_utf8_lossy(&output.stdout);
     let numbers: Vec<u64> = text.split_whitespace().filter_map(|n| n.parse().ok()).collect();
     let [steps, nanos, ticks, peak] = numbers[..] else {
-        println!("{:<38} failed: {}", row.name, String::from_utf8_lossy(&output.stderr).lines().next().unwrap_or(""));
+        println!(
+            "{:<38} failed: {}",
+            row.name,
+            String::from_utf8_lossy(&output.stderr).lines().next().unwrap_or("")
+        );
         return;
     };
     let cpu = ticks as f64 / 100.0;
@@ -104,9 +115,10 @@ fn print_row(index: usize, row: &Row) {
 fn cpu_ticks() -> u64 {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
     let after_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
-    let fields: Vec<u64> = after_name.split_whitespace().filter_map(|n| n.parse().ok()).collect();
-    // Behind the name and the state (which is no number), utime and stime are the tenth and eleventh.
-    fields.get(10).copied().unwrap_or(0) + fields.get(11).copied().unwrap_or(0)
+    // Behind the name stand the state and then numbers: utime is the twelfth of these fields, stime the next.
+    let fields: Vec<&str> = after_name.split_whitespace().collect();
+    let ticks = |at: usize| fields.get(at).and_then(|field| field.parse::<u64>().ok()).unwrap_or(0);
+    ticks(11) + ticks(12)
 }
 
 /// The most memory this process ever had, in KiB.
