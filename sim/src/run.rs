@@ -92,6 +92,8 @@ pub struct FaultRecord {
 pub struct Run {
     /// The name of its trace.
     pub digest: Digest,
+    /// What each node's own steps come to, by its name: tells which nodes two runs differ in.
+    pub chains: BTreeMap<String, Digest>,
     /// The seed.
     pub seed: u64,
     /// How many steps were taken by all nodes.

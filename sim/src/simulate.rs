@@ -125,8 +125,12 @@ struct Cast {
 impl Cast {
     fn of(scenario: &Scenario) -> Cast {
         let clients = scenario.clients();
-        let next = |nth: u32| NodeId::client(u32::try_from(clients.len()).unwrap_or(u32::MAX) + nth);
-        let staff = Staff { setup: next(1), auditor: next(2), prober: next(3) };
+        // Far from the scenario's clients, so that one client more does not make them somebody else.
+        let staff = Staff {
+            setup: NodeId::client(9_001),
+            auditor: NodeId::client(9_002),
+            prober: NodeId::client(9_003),
+        };
         let brokers = (1..=scenario.topology.brokers).map(NodeId::broker);
         let servers = brokers.chain((1..=scenario.topology.controllers).map(NodeId::controller)).collect();
         Cast { clients, staff, servers }
@@ -358,7 +362,7 @@ fn report(
     panic: Option<panics::Panic>,
     names: &SharedNames,
 ) -> Run {
-    let Outcome { digest, steps, ended, judge, tally, faults, settled } = outcome;
+    let Outcome { digest, chains, steps, ended, judge, tally, faults, settled } = outcome;
     let events = tally.events();
     let goals = scenario.properties.iter().filter(|p| p.check == CheckName::SOMETIMES).filter_map(|p| {
         let event = p.event?.name();
@@ -372,8 +376,10 @@ fn report(
         violations.insert(0, panic.into_violation(ended));
     }
     let named = scenario.properties.iter().filter(|p| p.check != CheckName::SOMETIMES).count();
+    let name = |node: NodeId| names.get().node_name(node);
     Run {
         digest,
+        chains: chains.into_iter().map(|(node, chain)| (name(node), chain)).collect(),
         seed,
         steps,
         goals,

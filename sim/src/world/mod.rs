@@ -575,9 +575,11 @@ impl World {
             judge.finish(self.now);
         }
         let digest = digest::join(self.slots.iter().map(|slot| (slot.id.0, &slot.chain)));
+        let chains = self.slots.iter().map(|slot| (slot.id, slot.chain.value())).collect();
         let (faults, settled) = self.director.finish();
         Outcome {
             digest,
+            chains,
             steps: self.steps,
             ended: self.now,
             judge: self.judge,
@@ -592,6 +594,8 @@ impl World {
 pub struct Outcome {
     /// The name of what happened.
     pub digest: Digest,
+    /// What the steps of each node come to.
+    pub chains: Vec<(NodeId, Digest)>,
     /// How many steps were taken.
     pub steps: u64,
     /// When it ended.
