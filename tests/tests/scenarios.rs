@@ -41,6 +41,8 @@ fn check(path: &std::path::Path, name: &str) -> Result<(), Failed> {
     settings.set_omit_expression(true);
     settings.set_description(scenario.about.clone().unwrap_or_default());
     let text = format!("digest {}\n{golden}", run.digest);
-    let compared = std::panic::catch_unwind(|| settings.bind(|| insta::assert_snapshot!(file, text)));
+    let compared = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        settings.bind(|| insta::assert_snapshot!(file, text));
+    }));
     compared.map_err(|_| Failed::from("the golden trace differs: cargo insta review"))
 }
