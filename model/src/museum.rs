@@ -140,12 +140,9 @@ museum! {
     /// KAFKA-15489: a quorum leader from which no majority fetches goes on leading.
     NoCheckQuorum = "no-check-quorum", "KAFKA-15489", "quorum_leader_has_majority",
         "two controllers are active, and brokers stay with the one that can commit nothing";
-    /// Redpanda #11657: granting a pre-vote counts as having heard from a leader.
-    PreVoteResetsElectionTimer = "prevote-resets-election-timer", "Redpanda #11657", "quorum_elects_leader",
-        "voters that ask each other in turn elect nobody";
-    /// KAFKA-12460: a voter cuts committed records off its log when its leader says so.
-    TruncateBelowRaftHw = "truncate-below-raft-hw", "KAFKA-12460", "quorum_high_watermark_is_monotone",
-        "what one voter has lost, the others silently lose, too";
+    /// KAFKA-17067: a member that is not a voter stands for election.
+    ObserverBecomesCandidate = "observer-becomes-candidate", "KAFKA-17067", "quorum_roles_are_valid",
+        "a broker raises its epoch above that of the controllers and hears nothing from them any more";
     /// KAFKA-15312: a metadata snapshot is put in its place before its bytes are flushed.
     SnapshotFileNotSynced = "snapshot-file-not-synced", "KAFKA-15312", "snapshot_covers_log_start",
         "after a power failure the snapshot is empty, and the log it stood for is gone";

@@ -7,7 +7,6 @@ use core::time::Duration;
 
 use super::{Context, Quorum, Role, peers::What};
 use crate::{
-    museum::Bug,
     protocol::{
         ErrorCode, Request,
         quorum::{
@@ -34,11 +33,6 @@ impl Quorum {
         let granted = self.grants(request);
         if granted && !request.pre_vote && self.election.voted.is_none() {
             self.vote_for(now, request.candidate);
-        }
-        if granted && request.pre_vote && self.museum.has(Bug::PreVoteResetsElectionTimer) {
-            // Redpanda #11657: a granted pre-vote counted as a sign of life from a leader. Voters that ask
-            // each other in turn never come to stand for election.
-            self.wait_anew(now);
         }
         self.vote_response(None, granted)
     }
@@ -69,17 +63,6 @@ impl Quorum {
                 Some(voted) => voted == request.candidate,
                 None => self.election.leader.is_none() && up_to_date,
             },
-        }
-    }
-
-    fn wait_anew(&mut self, now: Now) {
-        let anew = now.monotonic + self.random_election_timeout();
-        match &mut self.role {
-            Role::Unattached { until } => *until = anew,
-            Role::Prospective(ballot) | Role::Candidate(ballot) => ballot.until = anew,
-            Role::Follower(follower) => follower.until = now.monotonic + self.config.fetch_timeout,
-            Role::Resigned(resigned) => resigned.until = anew,
-            Role::Leader(_) => {}
         }
     }
 
@@ -201,7 +184,7 @@ impl Quorum {
         }
         match &self.role {
             Role::Unattached { until } if over(*until) => self.become_prospective(now, 1),
-            Role::Follower(follower) if self.is_voter() && over(follower.until) => {
+            Role::Follower(follower) if self.may_stand() && over(follower.until) => {
                 self.become_prospective(now, 1);
             }
             Role::Prospective(ballot) if over(ballot.until) => {
@@ -232,7 +215,7 @@ impl Quorum {
             Role::Prospective(ballot) => ballot.until,
             Role::Candidate(ballot) => ballot.rests.unwrap_or(ballot.until),
             Role::Resigned(resigned) => resigned.until,
-            Role::Follower(follower) if self.is_voter() => follower.until,
+            Role::Follower(follower) if self.may_stand() => follower.until,
             Role::Leader(_) | Role::Follower(_) => return None,
         };
         (until != Instant::FOREVER).then_some(until)

@@ -143,7 +143,7 @@ impl Quorum {
 
     fn first_role(&mut self, now: Now, until: Instant) -> Role {
         let Election { leader, voted, .. } = self.election;
-        if !self.is_voter() && leader.is_none() {
+        if !self.may_stand() && leader.is_none() {
             return Role::Unattached { until: Instant::FOREVER };
         }
         match leader {

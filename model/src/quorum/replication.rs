@@ -92,6 +92,10 @@ impl Quorum {
             let fetched = self.nothing_of(reader.fetch.partition.clone(), Some(error));
             return self.answer(caller, fetch_response(fetched));
         }
+        if let (Some(replica), Fit::Valid) = (replica, self.fit_of(&reader.fetch)) {
+            self.has_fetched(now, replica, Some(reader.fetch.fetch_offset));
+            self.advance_high_watermark(cx);
+        }
         self.serve(now, reader, cx);
     }
 
@@ -139,10 +143,6 @@ impl Quorum {
                 let fetched = PartitionFetched { snapshot: Some(id), ..self.nothing_of(partition, None) };
                 return self.give(&reader, fetched, cx);
             }
-        }
-        if let Some(replica) = reader.replica {
-            self.has_fetched(now, replica, Some(reader.fetch.fetch_offset));
-            self.advance_high_watermark(cx);
         }
         match self.log.read(reader.fetch.fetch_offset, self.log.end(), reader.fetch.max_bytes, true) {
             Ok(Read::Batches(batches)) if batches.is_empty() && self.may_wait(now, &reader) => {
@@ -441,18 +441,14 @@ impl Quorum {
         let own = self.end_of_epoch(leaders.epoch);
         let to = if own.epoch == leaders.epoch { own.end.min(leaders.end) } else { own.end };
         let high_watermark = self.high_watermark.unwrap_or(self.log.start());
-        if to < high_watermark && !self.museum.has(Bug::TruncateBelowRaftHw) {
-            // Somebody has lost what was committed. Kafka ends the process here; this one stays and refuses,
-            // and does not catch up.
+        if to < high_watermark {
+            // Somebody has lost what was committed. Kafka ends the process here (KAFKA-12460); this one stays,
+            // refuses, and does not catch up.
             self.peers.rest(from, now.monotonic + self.config.fetch_timeout);
             return;
         }
         let (disk, events) = (&mut cx.effects.disk, &mut cx.effects.events);
         self.log.truncate_to(now, to, TruncateReason::Diverged, high_watermark, disk, events);
-        if to < high_watermark {
-            // KAFKA-12460: committed records were cut off because a leader without them said so.
-            self.high_watermark = Some(to);
-        }
     }
 
     /// As follower, adopts the leader's high watermark as far as its own log reaches.

@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{
     event::{Event, QuorumRole},
+    museum::Bug,
     protocol::fetch::EpochEnd,
     time::{Instant, Now},
     units::{LeaderEpoch, NodeId, NodeSet, Offset},
@@ -130,7 +131,7 @@ impl Quorum {
     pub(super) fn become_unattached(&mut self, now: Now, epoch: LeaderEpoch) {
         assert!(epoch > self.election.epoch, "a member is unattached only in an epoch that is new to it");
         let until = match &self.role {
-            _ if !self.is_voter() => Instant::FOREVER,
+            _ if !self.may_stand() => Instant::FOREVER,
             // Not begun anew: else one that always loses could keep everybody waiting.
             Role::Unattached { until } => *until,
             Role::Prospective(ballot) | Role::Candidate(ballot) => ballot.until,
@@ -167,7 +168,7 @@ impl Quorum {
 
     /// Asks how a vote would go, in the present epoch.
     pub(super) fn become_prospective(&mut self, now: Now, attempt: u32) {
-        assert!(self.is_voter(), "an observer never stands for election");
+        assert!(self.may_stand(), "an observer never stands for election");
         let until = now.monotonic + self.random_election_timeout();
         let ballot = Ballot::new(self.id, until, attempt);
         self.change_to(Role::Prospective(ballot), self.election);
@@ -183,7 +184,7 @@ impl Quorum {
 
     /// Stands for election in the next epoch, and votes for itself.
     pub(super) fn become_candidate(&mut self, now: Now, attempt: u32) {
-        assert!(self.is_voter(), "an observer never stands for election");
+        assert!(self.may_stand(), "an observer never stands for election");
         let until = now.monotonic + self.random_election_timeout();
         let ballot = Ballot::new(self.id, until, attempt);
         let epoch = self.election.epoch.next();
@@ -276,6 +277,12 @@ impl Quorum {
     /// Whether it is one of the voters.
     pub(super) fn is_voter(&self) -> bool {
         self.voters.contains(self.id)
+    }
+
+    /// Whether it may stand for election.
+    pub(super) fn may_stand(&self) -> bool {
+        // KAFKA-17067: a member that was not in the voter set stood for election all the same.
+        self.is_voter() || self.museum.has(Bug::ObserverBecomesCandidate)
     }
 
     /// Where its log ends, as it claims in elections.

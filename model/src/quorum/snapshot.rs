@@ -59,13 +59,20 @@ struct Writing {
     replacement: Replacement,
 }
 
+/// A snapshot on the platter.
+#[derive(Clone, Debug)]
+struct Stored {
+    id: EpochEnd,
+    size: u64,
+    /// What is in it; of those from a former life only the newest is read.
+    bytes: Option<Bytes>,
+}
+
 /// The snapshots that a member has.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Snapshots {
-    /// Every one on the disk and its size, the oldest first.
-    stored: Vec<(EpochEnd, u64)>,
-    /// The newest one's bytes.
-    bytes: Bytes,
+    /// Every one on the disk, the oldest first.
+    stored: Vec<Stored>,
     /// One that our application took.
     taking: Option<Writing>,
     /// One that was fetched, in whose favour the log will be dropped.
@@ -73,25 +80,34 @@ pub(super) struct Snapshots {
 }
 
 impl Snapshots {
-    /// Those found on the disk, with the newest one's bytes.
-    pub(super) fn loaded(mut stored: Vec<(EpochEnd, u64)>, bytes: Bytes) -> Snapshots {
-        stored.sort_by_key(|(id, _)| *id);
-        Snapshots { stored, bytes, taking: None, installing: None }
+    /// Those found on the disk and their sizes, with the newest one's bytes.
+    pub(super) fn loaded(mut found: Vec<(EpochEnd, u64)>, newest: Bytes) -> Snapshots {
+        found.sort();
+        let mut stored: Vec<Stored> =
+            found.into_iter().map(|(id, size)| Stored { id, size, bytes: None }).collect();
+        if let Some(last) = stored.last_mut() {
+            last.bytes = Some(newest);
+        }
+        Snapshots { stored, taking: None, installing: None }
     }
 
     /// The newest.
     pub(super) fn latest_id(&self) -> Option<EpochEnd> {
-        self.stored.last().map(|(id, _)| *id)
+        self.stored.last().map(|stored| stored.id)
     }
 
     /// The oldest.
     pub(super) fn earliest_id(&self) -> Option<EpochEnd> {
-        self.stored.first().map(|(id, _)| *id)
+        self.stored.first().map(|stored| stored.id)
     }
 
     /// The newest, with what is in it.
     pub(super) fn latest(&self) -> Option<(EpochEnd, Bytes)> {
-        self.latest_id().map(|id| (id, self.bytes.clone()))
+        self.stored.last().and_then(|stored| Some((stored.id, stored.bytes.clone()?)))
+    }
+
+    fn bytes_of(&self, id: EpochEnd) -> Option<&Bytes> {
+        self.stored.iter().find(|stored| stored.id == id)?.bytes.as_ref()
     }
 
     /// Whether a fetched one is on its way to the platter.
@@ -105,28 +121,24 @@ impl Snapshots {
     }
 
     fn has(&self, id: EpochEnd) -> bool {
-        self.stored.iter().any(|(stored, _)| *stored == id)
+        self.stored.iter().any(|stored| stored.id == id)
     }
 
-    fn store(&mut self, writing: Writing) -> EpochEnd {
-        self.stored.push((writing.id, writing.bytes.len() as u64));
-        self.stored.sort_by_key(|(id, _)| *id);
-        if self.latest_id() == Some(writing.id) {
-            self.bytes = writing.bytes;
-        }
-        writing.id
+    fn store(&mut self, id: EpochEnd, bytes: Bytes) {
+        self.stored.push(Stored { id, size: bytes.len() as u64, bytes: Some(bytes) });
+        self.stored.sort_by_key(|stored| stored.id);
     }
 
     /// Removes those before `id`.
     fn forget_before(&mut self, id: EpochEnd, disk: &mut DiskWork) {
-        let keep = self.stored.partition_point(|(stored, _)| *stored < id);
-        for (old, _) in self.stored.drain(..keep) {
-            disk.push(DiskRequest { tag: DiskTag(0), file: file(old), op: DiskOp::Remove });
+        let keep = self.stored.partition_point(|stored| stored.id < id);
+        for old in self.stored.drain(..keep) {
+            disk.push(DiskRequest { tag: DiskTag(0), file: file(old.id), op: DiskOp::Remove });
         }
     }
 
     fn size(&self) -> u64 {
-        self.stored.iter().map(|(_, size)| size).sum()
+        self.stored.iter().map(|stored| stored.size).sum()
     }
 }
 
@@ -170,9 +182,9 @@ impl Quorum {
         let taken = self.snapshots.taking.take_if(|w| w.replacement.is_mine(reply));
         let installed = self.snapshots.installing.take_if(|w| w.replacement.is_mine(reply));
         let fetched = installed.is_some();
-        let Some(writing) = taken.or(installed) else { return Ok(()) };
-        let size = writing.bytes.len() as u64;
-        let id = self.snapshots.store(writing);
+        let Some(Writing { id, bytes, .. }) = taken.or(installed) else { return Ok(()) };
+        let size = bytes.len() as u64;
+        self.snapshots.store(id, bytes);
         cx.effects.note(Event::SnapshotWritten { end: id.end, epoch: id.epoch, size });
         if fetched {
             self.begin_from(now, id, cx);
@@ -185,9 +197,10 @@ impl Quorum {
     /// Drops the oldest snapshots, and the log before the next of them, while all together is too large.
     fn clean(&mut self, now: Now, cx: &mut Context<'_>) {
         let Some(most) = self.config.retention_bytes else { return };
-        while let [_, (next, _), ..] = self.snapshots.stored[..]
+        while let [_, next, ..] = &self.snapshots.stored[..]
             && self.log.size() + self.snapshots.size() > most
         {
+            let next = next.id;
             let (disk, events) = (&mut cx.effects.disk, &mut cx.effects.events);
             self.log.advance_start(now, next.end, LogStartReason::Snapshot, disk, events);
             self.snapshots.forget_before(next, disk);
@@ -270,26 +283,27 @@ impl Quorum {
         if piece.is_ok() {
             self.has_fetched(now, request.replica, None);
         }
+        let error = piece.as_ref().err().copied();
+        let (size, bytes) = piece.unwrap_or_default();
         FetchSnapshotResponse {
-            error: piece.as_ref().err().copied(),
+            error,
             epoch: self.election.epoch,
             leader: self.election.leader,
             snapshot: request.snapshot,
-            size: if piece.is_ok() { self.snapshots.bytes.len() as u64 } else { 0 },
+            size,
             position: request.position,
-            bytes: piece.unwrap_or_default(),
+            bytes,
         }
     }
 
-    fn piece_of(&self, request: &FetchSnapshotRequest) -> Result<Bytes, ErrorCode> {
+    /// The size of the whole, and a piece.
+    fn piece_of(&self, request: &FetchSnapshotRequest) -> Result<(u64, Bytes), ErrorCode> {
         self.judge_epoch(request.current_leader_epoch)?;
-        if self.snapshots.latest_id() != Some(request.snapshot) {
-            return Err(ErrorCode::SnapshotNotFound);
-        }
-        let bytes = &self.snapshots.bytes;
+        let whole = self.snapshots.bytes_of(request.snapshot).ok_or(ErrorCode::SnapshotNotFound)?;
         match usize::try_from(request.position) {
-            Ok(from) if from < bytes.len() => {
-                Ok(bytes.slice(from..bytes.len().min(from.saturating_add(request.max_bytes as usize))))
+            Ok(from) if from < whole.len() => {
+                let to = whole.len().min(from.saturating_add(request.max_bytes as usize));
+                Ok((whole.len() as u64, whole.slice(from..to)))
             }
             _ => Err(ErrorCode::PositionOutOfRange),
         }

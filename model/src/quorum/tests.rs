@@ -3,11 +3,12 @@
 mod cluster;
 mod disk;
 
-use std::{eprintln, string::String, vec::Vec};
+use std::{eprintln, string::String, vec, vec::Vec};
 
 use self::cluster::Cluster;
 use crate::{
     museum::Museum,
+    protocol::ErrorCode,
     units::{NodeId, Ratio},
 };
 
@@ -80,4 +81,100 @@ fn promises_hold_in_every_trouble() {
     eprintln!("{acked} records acknowledged, {epochs} epochs");
     assert!(acked > 20_000, "the trouble must leave something to promise: {acked}");
     assert!(epochs > 500, "the trouble must make leaders change: {epochs}");
+}
+
+/// A quorum that has a leader, and that leader.
+fn settled(seed: u64, museum: Museum) -> (Cluster, NodeId) {
+    let mut cluster = Cluster::new(seed, 3, 1, museum);
+    cluster.run(3_000);
+    assert!(cluster.is_settled(), "{}", cluster.trace(40));
+    let leader = cluster.members.values().find_map(|m| m.quorum.leader()).expect("settled");
+    (cluster, leader)
+}
+
+/// Cuts `one` off from every other voter.
+fn cut_off(cluster: &mut Cluster, one: NodeId) {
+    for other in [1, 2, 3].map(NodeId::controller) {
+        cluster.cut.insert((one, other));
+        cluster.cut.insert((other, one));
+    }
+}
+
+#[test]
+fn a_leader_from_which_no_majority_fetches_steps_down() {
+    let (mut cluster, leader) = settled(1, Museum::CLOSED);
+    cut_off(&mut cluster, leader);
+    // One and a half fetch timeouts.
+    cluster.run(620);
+    assert_eq!(cluster.lonely_leader(600), None, "{}", cluster.trace(40));
+    cluster.run(2_000);
+    let others = cluster.members.values().filter(|m| m.quorum.leader().is_some_and(|l| l != leader)).count();
+    assert!(others >= 2, "the others have elected one of themselves: {}", cluster.trace(40));
+}
+
+#[test]
+fn a_voter_that_was_cut_off_comes_back_without_raising_the_epoch() {
+    let (mut cluster, leader) = settled(2, Museum::CLOSED);
+    let follower =
+        [1, 2, 3].map(NodeId::controller).into_iter().find(|id| *id != leader).expect("two others");
+    let epoch = cluster.members[&leader].quorum.epoch();
+    cut_off(&mut cluster, follower);
+    cluster.run(5_000);
+    cluster.cut.clear();
+    cluster.run(2_000);
+    assert!(cluster.is_settled(), "{}", cluster.trace(40));
+    assert_eq!(cluster.members[&leader].quorum.epoch(), epoch, "KIP-996");
+}
+
+#[test]
+fn a_leader_that_resigns_hands_over_at_once() {
+    let (mut cluster, leader) = settled(3, Museum::CLOSED);
+    cluster.step(leader, |quorum, now, cx| quorum.shut_down(now, cx));
+    // Far less than a fetch timeout: the most caught up stands as soon as it is told.
+    cluster.run(150);
+    let quorum = &cluster.members[&leader].quorum;
+    assert!(quorum.may_stop(), "{}", cluster.trace(40));
+    assert_ne!(quorum.leader(), Some(leader));
+}
+
+#[test]
+fn an_append_is_refused_where_nobody_leads() {
+    let (mut cluster, leader) = settled(4, Museum::CLOSED);
+    let follower =
+        [1, 2, 3].map(NodeId::controller).into_iter().find(|id| *id != leader).expect("two others");
+    let mut refused = None;
+    cluster.step(follower, |quorum, now, cx| refused = quorum.append(now, vec!["x".into()], cx).err());
+    assert_eq!(refused, Some(ErrorCode::NotController));
+}
+
+/// The mistakes of the past, each found by a promise that it breaks.
+#[cfg(feature = "museum")]
+mod museum {
+    use super::*;
+    use crate::museum::Bug;
+
+    /// What the first of so many seeds says that `bug` breaks, where nothing breaks without it.
+    fn broken_by(bug: Bug, seeds: u64) -> String {
+        let planted = Museum::CLOSED.with(bug);
+        (0..seeds)
+            .find_map(|seed| Some((seed, trouble(seed, planted).err()?)))
+            .map(|(seed, why)| {
+                assert!(trouble(seed, Museum::CLOSED).is_ok(), "seed {seed} fails by itself");
+                why
+            })
+            .unwrap_or_else(|| panic!("{seeds} seeds do not find {}", bug.slug()))
+    }
+
+    #[test]
+    fn observer_becomes_candidate() {
+        broken_by(Bug::ObserverBecomesCandidate, 200);
+    }
+
+    #[test]
+    fn no_check_quorum() {
+        let (mut cluster, leader) = settled(1, Museum::CLOSED.with(Bug::NoCheckQuorum));
+        cut_off(&mut cluster, leader);
+        cluster.run(620);
+        assert_eq!(cluster.lonely_leader(600), Some(leader));
+    }
 }

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use super::disk::Disk;
 use crate::{
     disk::{DiskReply, DiskRequest, FileName},
-    event::Event,
+    event::{Event, QuorumRole},
     machine::{Caller, Channel, ConnectionId, Disconnect, Effects, Outgoing},
     museum::Museum,
     node::Setup,
@@ -519,6 +519,12 @@ impl Cluster {
                     if *leader {
                         self.committed_end = self.committed_end.max(*to);
                     }
+                }
+                Event::QuorumRoleChanged { role, .. }
+                    if !self.voters.contains(id)
+                        && !matches!(role, QuorumRole::Unattached | QuorumRole::Follower) =>
+                {
+                    self.fail(format!("{id}, an observer, is {role}"));
                 }
                 Event::QuorumLeaderElected { log_end, .. } if *log_end < self.committed_end => {
                     let end = self.committed_end;
