@@ -146,6 +146,15 @@ museum! {
     /// KAFKA-15312: a metadata snapshot is put in its place before its bytes are flushed.
     SnapshotFileNotSynced = "snapshot-file-not-synced", "KAFKA-15312", "snapshot_covers_log_start",
         "after a power failure the snapshot is empty, and the log it stood for is gone";
+    /// KAFKA-7415: a leader notes the start of its epoch only with the first batch, not at its election.
+    EpochStartNotRecordedOnElection = "epoch-start-not-recorded-on-election", "KAFKA-7415", "epoch_cache_matches_log",
+        "a follower that asks for the epoch in between truncates to its own high watermark";
+    /// KAFKA-9892: a snapshot of producers' sequences is not forced to disk, and a torn one counts as empty.
+    ProducerSnapshotNotSynced = "producer-snapshot-not-synced", "KAFKA-9892", "no_duplicates",
+        "after a power failure a retried batch is appended again";
+    /// KAFKA-10432: recovery passes over batches of epoch zero when it makes the epochs anew.
+    EpochZeroLostOnRecovery = "epoch-zero-lost-on-recovery", "KAFKA-10432", "epoch_cache_matches_log",
+        "a replica that lost its epochs does not notice that its log has parted from the leader's";
 }
 
 /// The bugs that are switched on.

@@ -83,6 +83,11 @@ impl AtomicFile {
         AtomicFile { file, tag, stage: Stage::Idle, next: None }
     }
 
+    /// Which file.
+    pub fn file(&self) -> FileName {
+        self.file
+    }
+
     /// Makes `content` the file's.
     pub fn save(&mut self, content: Bytes, disk: &mut DiskWork) {
         if self.stage == Stage::Idle {

@@ -6,7 +6,7 @@
 use alloc::vec::Vec;
 use core::fmt;
 
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes};
 
 use super::{
     batch::{Batch, BatchHeader, HEADER_SIZE, ProducerStamp},
@@ -428,9 +428,7 @@ impl Records {
 }
 
 fn take_byte(bytes: &mut Bytes) -> Option<u8> {
-    let first = *bytes.first()?;
-    bytes.split_to(1);
-    Some(first)
+    bytes.try_get_u8().ok()
 }
 
 /// A length and that many bytes; the inner `None` is null.

@@ -1,15 +1,44 @@
 //! What is left of a log after a death, and what of it can be trusted?
+//!
+//! A segment is *trusted* if its index files were made of a file of just this length, and it was flushed by
+//! the word of the recovery point or of a clean shutdown. From the first that is not, everything is read:
+//! the log ends where a batch is torn, damaged or does not follow the one before it. Epochs, indexes and
+//! producers' sequences are taken from their files as far as the trusted part goes, and made anew from
+//! there. What is kept is brought to the platter before the log is handed out, so that another death finds
+//! no less.
 
-use alloc::{collections::BTreeMap, vec::Vec};
+use alloc::{
+    collections::{BTreeMap, VecDeque},
+    vec::Vec,
+};
 
-use super::{Log, config::LogConfig};
+use bytes::Bytes;
+
+use super::{
+    Log,
+    batch::Batch,
+    checkpoints,
+    codec::Corrupt,
+    config::LogConfig,
+    epochs::Epochs,
+    producers::{ProducerBatch, Producers},
+    segment::Segment,
+    storing::Wait,
+    tail::Tail,
+};
 use crate::{
-    disk::{Dir, DiskError, DiskOp, DiskReply, DiskRequest, DiskTag, DiskWork, FileKind, FileName},
+    disk::{
+        Content, Dir, DiskDone, DiskError, DiskOp, DiskReply, DiskRequest, DiskWork, FileKind, FileName,
+        Suffix,
+    },
     event::Event,
-    museum::Museum,
+    museum::{Bug, Museum},
     time::Now,
     units::{Offset, TopicId, TopicPartition},
 };
+
+/// How many bytes of a segment are read at once.
+const CHUNK: u64 = 256 << 10;
 
 /// A file that the disk has, and its length.
 pub type Listed = (FileName, u64);
@@ -40,7 +69,7 @@ pub struct Hints {
 /// A log that was read back.
 #[derive(Clone, Debug)]
 pub struct Loaded {
-    /// The log. All of it is written; its `flushed` is what was known to be flushed.
+    /// The log. All of it is flushed.
     pub log: Log,
     /// The topic that `partition.metadata` names; `None` if that file is gone or damaged.
     pub topic: Option<TopicId>,
@@ -55,6 +84,41 @@ pub struct Loader {
     config: LogConfig,
     museum: Museum,
     hints: Hints,
+    /// For a cut: the log ends here, and nobody is told of a recovery.
+    limit: Option<Offset>,
+    counter: u64,
+    stage: Stage,
+    left: usize,
+    /// The requests of the present stage have greater numbers; all are answered before the next.
+    stage_from: u64,
+    found: BTreeMap<FileName, Bytes>,
+    /// The segment files and their lengths, in order.
+    files: Vec<(Offset, u64)>,
+    snapshots: Vec<Offset>,
+    stale: Vec<FileName>,
+    saved_epochs: Option<Epochs>,
+    topic: Option<TopicId>,
+    // What comes of it.
+    segments: Vec<Segment>,
+    epochs: Epochs,
+    producers: Producers,
+    producers_from: Offset,
+    tail: Tail,
+    cut: u64,
+    trusted: usize,
+    steps: VecDeque<Vec<(FileName, DiskOp)>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// Reading the small files.
+    Small,
+    /// Reading a producer snapshot.
+    Snapshot(Offset),
+    /// Reading the segment that comes after those that are known.
+    Scan { at: u64, len: u64 },
+    /// Making the disk what the log is.
+    Repair,
 }
 
 impl Loader {
@@ -68,10 +132,69 @@ impl Loader {
         museum: Museum,
         disk: &mut DiskWork,
     ) -> Loader {
-        let _ = files;
-        let file = FileName::of_log(partition, FileKind::PartitionMetadata);
-        disk.push(DiskRequest { tag: DiskTag(0), file, op: DiskOp::Read { at: 0, len: 64 } });
-        Loader { partition, config, museum, hints }
+        let mut loader = Loader::new(partition, config, hints, museum);
+        let mut small = alloc::vec![(FileName::of_log(partition, FileKind::PartitionMetadata), 64)];
+        for (file, length) in files {
+            match (file.kind, file.suffix) {
+                // These are the quorum's.
+                (FileKind::MetadataSnapshot(..), _) | (FileKind::PartitionMetadata, Suffix::None) => {}
+                (FileKind::Segment(base), Suffix::None) => loader.files.push((base, length)),
+                (FileKind::ProducerSnapshot(end), Suffix::None) => loader.snapshots.push(end),
+                (_, Suffix::None) => small.push((file, length)),
+                _ => loader.stale.push(file),
+            }
+        }
+        loader.files.sort_unstable();
+        loader.snapshots.sort_unstable();
+        for (file, len) in small {
+            loader.ask(file, DiskOp::Read { at: 0, len }, disk);
+        }
+        loader
+    }
+
+    /// Begins to read `log` anew, to end it at `limit`, which memory does not reach back to.
+    pub(super) fn cutting(log: &Log, limit: Offset, disk: &mut DiskWork) -> Loader {
+        let hints = Hints { log_start: log.start, ..Hints::default() };
+        let mut loader = Loader::new(log.partition, log.config.clone(), hints, log.museum);
+        loader.limit = Some(limit);
+        loader.counter = log.storing.counter();
+        loader.files = log.segments.iter().map(|s| (s.base, u64::from(s.size))).collect();
+        loader.snapshots = log.segments.iter().map(|s| s.base).collect();
+        loader.segments = log.segments.iter().take_while(|s| s.end <= limit).cloned().collect();
+        loader.epochs = log.epochs.clone();
+        loader.topic = Some(log.partition.topic);
+        // Its place is looked for like everything else here: in a step of its own.
+        let file = FileName::of_log(log.partition, FileKind::PartitionMetadata);
+        loader.ask(file, DiskOp::Read { at: 0, len: 64 }, disk);
+        loader
+    }
+
+    fn new(partition: TopicPartition, config: LogConfig, hints: Hints, museum: Museum) -> Loader {
+        Loader {
+            partition,
+            config,
+            museum,
+            hints,
+            limit: None,
+            counter: 0,
+            stage: Stage::Small,
+            left: 0,
+            stage_from: 0,
+            found: BTreeMap::new(),
+            files: Vec::new(),
+            snapshots: Vec::new(),
+            stale: Vec::new(),
+            saved_epochs: None,
+            topic: None,
+            segments: Vec::new(),
+            epochs: Epochs::new(),
+            producers: Producers::default(),
+            producers_from: Offset::ZERO,
+            tail: Tail::default(),
+            cut: 0,
+            trusted: 0,
+            steps: VecDeque::new(),
+        }
     }
 
     /// Whose log it is.
@@ -79,17 +202,329 @@ impl Loader {
         self.partition
     }
 
+    /// The number of the newest tag.
+    pub(super) fn counter(&self) -> u64 {
+        self.counter
+    }
+
+    fn file(&self, kind: FileKind) -> FileName {
+        FileName::of_log(self.partition, kind)
+    }
+
+    fn ask(&mut self, file: FileName, op: DiskOp, disk: &mut DiskWork) {
+        if self.left == 0 {
+            self.stage_from = self.counter;
+        }
+        self.counter += 1;
+        self.left += 1;
+        disk.push(DiskRequest { tag: Wait::Load.tag(self.counter), file, op });
+    }
+
     /// Takes a disk reply of the log's directory; returns the log once it stands.
+    ///
+    /// An error is the disk's: there will be no log.
     pub fn on_disk(
         &mut self,
-        now: Now,
+        _now: Now,
         reply: &DiskReply,
         disk: &mut DiskWork,
         events: &mut Vec<Event>,
     ) -> Result<Option<Loaded>, DiskError> {
-        let _ = (reply, events);
-        let start = self.hints.log_start;
-        let log = Log::create(self.partition, self.config.clone(), start, now, self.museum, disk);
-        Ok(Some(Loaded { log, topic: Some(self.partition.topic), cut: 0 }))
+        let number = reply.tag.0 & Wait::NUMBER;
+        if self.left == 0 || number <= self.stage_from || number > self.counter {
+            return Ok(None);
+        }
+        let bytes = match &reply.outcome {
+            Ok(DiskDone::Read(bytes)) => Some(bytes.clone()),
+            Ok(_) => None,
+            Err(DiskError::NotFound) if self.stage != Stage::Repair => None,
+            Err(error) => return Err(*error),
+        };
+        self.left -= 1;
+        match self.stage {
+            Stage::Small => {
+                self.found.extend(bytes.map(|bytes| (reply.file, bytes)));
+                if self.left == 0 {
+                    self.trust();
+                    self.next_snapshot(disk);
+                }
+            }
+            Stage::Snapshot(end) => self.take_snapshot(end, bytes, disk),
+            Stage::Scan { at, len } => self.scan(at, len, bytes.unwrap_or_default(), disk),
+            Stage::Repair => {}
+        }
+        if self.stage == Stage::Repair && self.left == 0 && !self.next_step(disk) {
+            return Ok(Some(self.finish(disk, events)));
+        }
+        Ok(None)
+    }
+
+    /// Takes the small files at their word where they agree with each other.
+    fn trust(&mut self) {
+        if self.limit.is_some() {
+            // What memory knew of the segments before the cut is as good as ever.
+            self.trusted = self.segments.len();
+            return;
+        }
+        let found = core::mem::take(&mut self.found);
+        let partition = self.partition;
+        let get = |kind| found.get(&FileName::of_log(partition, kind)).map(|bytes| &bytes[..]);
+        self.topic = get(FileKind::PartitionMetadata).and_then(checkpoints::decode_partition_metadata);
+        self.saved_epochs = get(FileKind::LeaderEpochs).and_then(Epochs::decode);
+        for (nth, (base, length)) in self.files.iter().enumerate() {
+            let (index, times) = (get(FileKind::OffsetIndex(*base)), get(FileKind::TimeIndex(*base)));
+            let (Some(index), Some(times)) = (index, times) else { break };
+            let Some(segment) = Segment::decode(*base, *length, index, times) else { break };
+            let follows = self.segments.last().is_none_or(|before| before.end == *base);
+            let flushed = segment.end <= self.hints.recovery_point && nth + 1 < self.files.len();
+            if !follows || !(flushed || self.hints.clean) {
+                break;
+            }
+            self.segments.push(segment);
+        }
+        let last = self.segments.iter().rfind(|segment| !segment.is_empty());
+        let epoch = last.map(|segment| (segment.last_epoch, segment.end.before().unwrap_or_default()));
+        match &self.saved_epochs {
+            Some(saved) if epoch.is_none_or(|(epoch, at)| saved.epoch_of(at) == Some(epoch)) => {
+                self.epochs = saved.clone();
+            }
+            // Whoever does not know the epochs of what is trusted must look at it.
+            _ => self.segments.clear(),
+        }
+        let known = |file: &FileName| match file.kind {
+            FileKind::OffsetIndex(base) | FileKind::TimeIndex(base) => {
+                self.segments.iter().any(|segment| segment.base == base)
+            }
+            _ => true,
+        };
+        let stale: Vec<FileName> = found.keys().filter(|file| !known(file)).copied().collect();
+        self.stale.extend(stale);
+        self.trusted = self.segments.len();
+    }
+
+    fn trusted_end(&self) -> Offset {
+        match (self.segments.last(), self.files.first()) {
+            (Some(segment), _) => segment.end,
+            (None, Some((base, _))) => *base,
+            (None, None) => self.hints.log_start,
+        }
+    }
+
+    /// Reads the newest producer snapshot that is of use, or goes on without.
+    fn next_snapshot(&mut self, disk: &mut DiskWork) {
+        let end = self.trusted_end();
+        let at = self.snapshots.partition_point(|snapshot| *snapshot <= end);
+        match at.checked_sub(1).filter(|_| self.config.producers) {
+            Some(at) => {
+                let snapshot = self.snapshots[at];
+                self.stage = Stage::Snapshot(snapshot);
+                let file = self.file(FileKind::ProducerSnapshot(snapshot));
+                self.ask(file, DiskOp::Read { at: 0, len: u64::from(u32::MAX) }, disk);
+            }
+            None => {
+                if self.config.producers {
+                    // Without one, everything must be looked at.
+                    self.segments.clear();
+                }
+                let start = self.trusted_end();
+                self.begin_scan(Producers::new(start), start, disk);
+            }
+        }
+    }
+
+    fn take_snapshot(&mut self, end: Offset, bytes: Option<Bytes>, disk: &mut DiskWork) {
+        let producers = bytes.and_then(|bytes| Producers::decode(&bytes, end));
+        match producers {
+            Some(producers) => self.begin_scan(producers, end, disk),
+            // KAFKA-9892: see where snapshots are saved.
+            None if self.museum.has(Bug::ProducerSnapshotNotSynced) => {
+                self.begin_scan(Producers::new(end), end, disk);
+            }
+            None => {
+                self.stale.push(self.file(FileKind::ProducerSnapshot(end)));
+                self.snapshots.retain(|snapshot| *snapshot != end);
+                self.next_snapshot(disk);
+            }
+        }
+    }
+
+    /// Reads everything from the end of the segments that are known, or that the producers are known at.
+    fn begin_scan(&mut self, producers: Producers, from: Offset, disk: &mut DiskWork) {
+        (self.producers, self.producers_from) = (producers, from);
+        while self.config.producers && self.segments.last().is_some_and(|segment| segment.end > from) {
+            self.segments.pop();
+        }
+        self.trusted = self.segments.len();
+        if self.segments.is_empty() {
+            self.epochs.clear();
+        } else {
+            self.epochs.truncate_from_end(self.trusted_end());
+        }
+        self.next_segment(disk);
+    }
+
+    /// Reads the segment after the last that is known; or, after the last of all, goes on.
+    fn next_segment(&mut self, disk: &mut DiskWork) {
+        let Some((base, _)) = self.files.get(self.segments.len()).copied() else { return self.repair(None) };
+        if !self.segments.is_empty() && base != self.trusted_end() {
+            return self.repair(None);
+        }
+        self.segments.push(Segment::new(base));
+        self.read_on(0, CHUNK, disk);
+    }
+
+    fn read_on(&mut self, at: u64, len: u64, disk: &mut DiskWork) {
+        let Some(segment) = self.segments.last() else { return };
+        self.stage = Stage::Scan { at, len };
+        self.ask(self.file(FileKind::Segment(segment.base)), DiskOp::Read { at, len }, disk);
+    }
+
+    /// Takes the bytes of the last segment from `at` on, of which `len` were asked for.
+    fn scan(&mut self, at: u64, len: u64, mut bytes: Bytes, disk: &mut DiskWork) {
+        let got = bytes.len() as u64;
+        loop {
+            let position = at + (got - bytes.len() as u64);
+            match Batch::decode(&mut bytes) {
+                Ok(batch) if self.follows(&batch) => self.accept(batch),
+                Err(Corrupt::Incomplete { needs }) if got == len => {
+                    // The read ends inside a batch, or just before one.
+                    return self.read_on(position, CHUNK.max(needs as u64), disk);
+                }
+                Err(Corrupt::Incomplete { .. }) if bytes.is_empty() => return self.next_segment(disk),
+                Ok(_) | Err(_) => {
+                    return self.repair(Some(position));
+                }
+            }
+        }
+    }
+
+    /// Whether a batch may stand behind what is known.
+    fn follows(&self, batch: &Batch) -> bool {
+        let epoch = self.epochs.latest().is_none_or(|latest| batch.leader_epoch() >= latest);
+        let within = self.limit.is_none_or(|limit| batch.end_offset() <= limit);
+        epoch && within && batch.base_offset() == self.trusted_end()
+    }
+
+    fn accept(&mut self, batch: Batch) {
+        let header = *batch.header();
+        // KAFKA-10432: a batch of epoch zero was passed over, for zero was taken for "no epoch".
+        let lost = self.museum.has(Bug::EpochZeroLostOnRecovery) && header.leader_epoch.0 == 0;
+        if !lost {
+            self.epochs.assign(header.leader_epoch, header.base_offset);
+        }
+        if let Some(stamp) = header.producer.filter(|_| self.config.producers && !batch.is_control())
+            && header.base_offset >= self.producers_from
+        {
+            self.producers.append(stamp.id, stamp.epoch, ProducerBatch::of(&batch, stamp));
+        }
+        let segment = self.segments.last_mut().expect("the segment that is read is the last");
+        let position = segment.append(&batch, self.config.index_interval_bytes);
+        self.tail.push(batch, position, self.config.cache_bytes);
+    }
+
+    /// Plans what makes the disk agree with what is known: the last known segment is cut at `cut`, and what
+    /// comes after it goes.
+    fn repair(&mut self, cut: Option<u64>) {
+        self.stage = Stage::Repair;
+        let known = self.segments.len();
+        if let (Some(position), Some(at)) = (cut, known.checked_sub(1)) {
+            self.cut += self.files[at].1 - position;
+        }
+        self.cut += self.files[known..].iter().map(|(_, length)| length).sum::<u64>();
+        if self.segments.is_empty() {
+            self.segments.push(Segment::new(self.hints.log_start));
+        }
+        let scanned = &self.segments[self.trusted..];
+        let removed: Vec<_> = self.useless(known).into_iter().map(|file| (file, DiskOp::Remove)).collect();
+        let touch =
+            |segment: &Segment| (self.file(FileKind::Segment(segment.base)), Content::Bytes(Bytes::new()));
+        let touched: Vec<_> = scanned
+            .iter()
+            .filter(|segment| segment.is_empty())
+            .map(touch)
+            .map(|(file, nothing)| (file, DiskOp::Append(nothing)))
+            .collect();
+        let cut = cut.zip(scanned.last()).map(|(position, segment)| {
+            (self.file(FileKind::Segment(segment.base)), DiskOp::Truncate(position))
+        });
+        let flushed: Vec<_> = scanned
+            .iter()
+            .map(|segment| (self.file(FileKind::Segment(segment.base)), DiskOp::Flush))
+            .collect();
+        let sync = |needed: bool| {
+            let file = self.file(FileKind::LeaderEpochs);
+            if needed { alloc::vec![(file, DiskOp::SyncDir)] } else { Vec::new() }
+        };
+        // What was cut off must be gone for good before anything is written in its place.
+        let (gone, kept) = (sync(!removed.is_empty()), sync(!flushed.is_empty()));
+        self.steps = VecDeque::from([removed, gone, touched, cut.into_iter().collect(), flushed, kept]);
+    }
+
+    /// The files that do not belong to the log as it is known, whose segments are the first `known`.
+    fn useless(&self, known: usize) -> Vec<FileName> {
+        let end = self.trusted_end();
+        let mut useless = self.stale.clone();
+        for (base, _) in &self.files[known..] {
+            useless
+                .extend([FileKind::Segment(*base), FileKind::ProducerSnapshot(*base)].map(|k| self.file(k)));
+        }
+        // Index files of what was read anew speak of another state; so do those of what is gone.
+        let bases = self.files.iter().map(|(base, _)| *base).filter(|_| self.limit.is_some());
+        for base in bases.skip(self.trusted) {
+            useless.extend([FileKind::OffsetIndex(base), FileKind::TimeIndex(base)].map(|k| self.file(k)));
+        }
+        let later = self.snapshots.iter().filter(|snapshot| **snapshot > end);
+        useless.extend(later.map(|snapshot| self.file(FileKind::ProducerSnapshot(*snapshot))));
+        useless
+    }
+
+    /// Asks for the next step of the repair; says whether there is one.
+    fn next_step(&mut self, disk: &mut DiskWork) -> bool {
+        while let Some(step) = self.steps.pop_front() {
+            for (file, op) in step {
+                self.ask(file, op, disk);
+            }
+            if self.left > 0 {
+                return true;
+            }
+        }
+        false
+    }
+
+    fn finish(&mut self, disk: &mut DiskWork, events: &mut Vec<Event>) -> Loaded {
+        let mut segments = core::mem::take(&mut self.segments);
+        for segment in &mut segments {
+            segment.in_directory = true;
+        }
+        let mut log = Log::of_segments(self.partition, self.config.clone(), self.museum, segments);
+        log.storing.set_counter(self.counter);
+        log.epochs = core::mem::take(&mut self.epochs);
+        log.producers = core::mem::take(&mut self.producers);
+        log.tail = core::mem::take(&mut self.tail);
+        if self.hints.log_start > log.end {
+            // The log has lost everything up to where it is said to begin: it begins there.
+            log.begin_anew(self.hints.log_start, disk);
+        }
+        log.start = log.start.max(self.hints.log_start);
+        // An epoch that began at the end has no record to prove it: a new election will tell.
+        log.epochs.truncate_from_end(log.end);
+        log.epochs.truncate_from_start(log.start);
+        if self.saved_epochs.as_ref() != Some(&log.epochs) {
+            log.save_epochs(disk);
+        }
+        if self.topic.is_none() {
+            log.save_partition_metadata(disk);
+        }
+        if self.limit.is_none() {
+            events.push(Event::Recovered {
+                partition: self.partition,
+                start: log.start,
+                end: log.end,
+                clean: self.hints.clean,
+                cut: self.cut,
+                last_crc: log.last_crc(),
+            });
+        }
+        Loaded { log, topic: self.topic, cut: self.cut }
     }
 }

@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes};
 
 fn zigzag(number: i64) -> u64 {
     ((number << 1) ^ (number >> 63)) as u64
@@ -34,7 +34,7 @@ pub fn take(bytes: &mut Bytes) -> Option<i64> {
         }
         number |= bits << shift;
         if byte & 0x80 == 0 {
-            bytes.split_to(at + 1);
+            bytes.advance(at + 1);
             return Some((number >> 1) as i64 ^ -((number & 1) as i64));
         }
         shift += 7;

@@ -1,0 +1,131 @@
+//! Which of the oldest segments may go, and what else does a log do as time goes by?
+
+use alloc::vec::Vec;
+
+use super::Log;
+use crate::{
+    disk::{DiskWork, FileKind},
+    event::{Event, LogStartReason},
+    time::{Instant, Now, earliest},
+    units::Offset,
+};
+
+impl Log {
+    /// Moves the log's start to `to`: what is before can be read no more, and segments that lie wholly
+    /// before it go. Never moves it back, nor past the end.
+    pub fn advance_start(
+        &mut self,
+        now: Now,
+        to: Offset,
+        why: LogStartReason,
+        disk: &mut DiskWork,
+        events: &mut Vec<Event>,
+    ) {
+        let to = to.min(self.end);
+        if to <= self.start || self.is_truncating() {
+            return;
+        }
+        let from = core::mem::replace(&mut self.start, to);
+        if self.epochs.truncate_from_start(to) {
+            self.save_epochs(disk);
+        }
+        self.tail.advance(to);
+        events.push(Event::LogStartMoved { partition: self.partition, from, to, why });
+        // The last segment stays, for it is appended to.
+        let gone = self.segments.iter().skip(1).take_while(|next| next.base <= to).count();
+        self.delete_segments(gone, now, disk);
+    }
+
+    /// Deletes the oldest segments: they are renamed now, and removed after `file.delete.delay.ms`.
+    fn delete_segments(&mut self, count: usize, now: Now, disk: &mut DiskWork) {
+        if count == 0 {
+            return;
+        }
+        let mut files = Vec::new();
+        for segment in self.segments.drain(..count).collect::<Vec<_>>() {
+            files.push(self.doom(self.file(FileKind::Segment(segment.base)), disk));
+            if segment.sealed {
+                files.push(self.doom(self.file(FileKind::OffsetIndex(segment.base)), disk));
+                files.push(self.doom(self.file(FileKind::TimeIndex(segment.base)), disk));
+            }
+            if self.config.producers {
+                self.remove(self.file(FileKind::ProducerSnapshot(segment.base)), disk);
+            }
+        }
+        self.doomed.push_back((now.monotonic + self.config.file_delete_delay_ms, files));
+    }
+
+    /// Deletes segments that are too old or too many (`retention.ms`, `retention.bytes`), none that reaches
+    /// past `high_watermark`; and forgets producers that have been silent for too long.
+    pub fn retain(&mut self, now: Now, high_watermark: Offset, disk: &mut DiskWork, events: &mut Vec<Event>) {
+        if self.is_truncating() {
+            return;
+        }
+        if self.config.producers {
+            self.producers.expire(now.wall, self.config.producer_id_expiration_ms);
+        }
+        let to = self.too_old(now).max(self.too_many()).min(high_watermark);
+        // Only whole segments go; and if that is all of them, a new one must be there to append to.
+        let gone = self.segments.iter().take_while(|segment| segment.end <= to).count();
+        let Some(end) = gone.checked_sub(1).map(|last| self.segments[last].end) else { return };
+        if gone == self.segments.len() {
+            if self.segments.last().is_some_and(|active| active.is_empty()) {
+                if gone == 1 {
+                    return;
+                }
+            } else {
+                self.roll(disk, events);
+                // Its file must be there for good before the others go, or the log would begin at zero.
+                self.make_segment_durable(disk);
+            }
+        }
+        self.advance_start(now, end, LogStartReason::Retention, disk, events);
+    }
+
+    /// Where the first segment begins that is young enough.
+    fn too_old(&self, now: Now) -> Offset {
+        let Some(retention) = self.config.retention_ms else { return self.start };
+        let retention = i64::try_from(retention.as_millis()).unwrap_or(i64::MAX);
+        let young = |max: i64| now.wall.0.saturating_sub(max) <= retention;
+        let kept = self.segments.iter().find(|segment| segment.max_timestamp.is_none_or(|max| young(max.0)));
+        kept.map_or(self.end, |segment| segment.base)
+    }
+
+    /// Where the first segment begins that must stay if `retention.bytes` are to be kept.
+    fn too_many(&self) -> Offset {
+        let Some(keep) = self.config.retention_bytes else { return self.start };
+        let mut excess = self.size().saturating_sub(keep);
+        for segment in &self.segments {
+            let size = u64::from(segment.size);
+            if size == 0 || size > excess {
+                return segment.base;
+            }
+            excess -= size;
+        }
+        self.end
+    }
+
+    /// Does what is due: flushes by time (`flush.ms`), and removes files that were deleted long enough ago.
+    pub fn tick(&mut self, now: Now, disk: &mut DiskWork, _events: &mut Vec<Event>) {
+        if self.flush_due().is_some_and(|at| at <= now.monotonic) {
+            self.flush(disk);
+        }
+        while self.doomed.front().is_some_and(|(at, _)| *at <= now.monotonic) {
+            let Some((_, files)) = self.doomed.pop_front() else { return };
+            for file in files {
+                self.remove(file, disk);
+            }
+        }
+    }
+
+    /// When [`Log::tick`] has something to do.
+    pub fn deadline(&self) -> Option<Instant> {
+        let removal = self.doomed.front().map(|(at, _)| *at);
+        earliest(self.flush_due(), removal)
+    }
+
+    fn flush_due(&self) -> Option<Instant> {
+        let (wait, since) = (self.config.flush_ms?, self.dirty_since?);
+        (!self.is_truncating()).then_some(since + wait)
+    }
+}

@@ -1,0 +1,190 @@
+//! How is the end of a log cut off, or the whole of it begun anew?
+
+use alloc::{boxed::Box, vec::Vec};
+
+use bytes::Bytes;
+
+use super::{Log, producers::Producers, recovery::Loader, segment::Segment};
+use crate::{
+    disk::{Content, DiskError, DiskOp, DiskReply, DiskWork, FileKind, FileName},
+    event::{Event, TruncateReason},
+    time::Now,
+    units::Offset,
+};
+
+impl Log {
+    /// Cuts off everything at and after `to`, with the epochs and producers' sequences that stood there.
+    /// Returns the new end: less than `to` if that lies inside a batch, for batches are cut whole.
+    ///
+    /// What memory does not reach back to is looked up on the disk: until that has
+    /// [ended](Log::is_truncating) nothing is appended or read. `high_watermark` is the replica's own, for
+    /// the event.
+    pub fn truncate_to(
+        &mut self,
+        _now: Now,
+        to: Offset,
+        why: TruncateReason,
+        high_watermark: Offset,
+        disk: &mut DiskWork,
+        events: &mut Vec<Event>,
+    ) -> Offset {
+        if to >= self.end || self.is_truncating() {
+            return self.end;
+        }
+        let (from, to) = (self.end, to.max(self.start));
+        match self.place_of(to) {
+            // The log's start lies inside a batch, and that is cut.
+            Some((end, _)) if end < self.start => self.begin_anew(self.start, disk),
+            Some((end, position)) if self.producers.can_truncate(end) => self.cut(end, position, disk),
+            _ => self.cut_by_reading(to, disk),
+        }
+        events.push(Event::Truncated { partition: self.partition, from, to: self.end, why, high_watermark });
+        self.end
+    }
+
+    /// Where the batch begins that holds `offset`, and its position in its segment; `None` if memory does
+    /// not tell.
+    fn place_of(&self, offset: Offset) -> Option<(Offset, u32)> {
+        if let Some(cached) = self.tail.from(offset).and_then(|mut cached| cached.next()) {
+            return Some((cached.batch.base_offset(), cached.position));
+        }
+        let position = self.segments[self.segment_of(offset)].position_of(offset)?;
+        Some((offset, position))
+    }
+
+    /// Forgets everything at and after `end`, in memory.
+    fn forget_from(&mut self, end: Offset) {
+        self.end = end;
+        self.written = self.written.min(end);
+        self.flushed = self.flushed.min(end);
+        self.tail.truncate(end);
+        self.storing.truncate(end);
+        self.colds.clear();
+        self.epochs.truncate_from_end(end);
+    }
+
+    fn cut(&mut self, end: Offset, position: u32, disk: &mut DiskWork) {
+        self.forget_from(end);
+        self.producers.truncate(end);
+        let kept = self.segment_of(end);
+        let mut removed = Vec::new();
+        for segment in self.segments.split_off(kept + 1) {
+            removed.extend(self.files_of(segment.base));
+        }
+        let base = self.segments[kept].base;
+        if core::mem::replace(&mut self.segments[kept].sealed, false) {
+            removed.extend([self.file(FileKind::OffsetIndex(base)), self.file(FileKind::TimeIndex(base))]);
+        }
+        self.cancel_saves(&removed);
+        let last = self.tail.last().cloned();
+        self.segments[kept].truncate(end, position, last.as_ref());
+        self.operate_cut(removed, self.file(FileKind::Segment(base)), u64::from(position), disk);
+        self.save_epochs(disk);
+    }
+
+    /// Removes files, makes that durable, cuts the file that is left, and makes that durable.
+    fn operate_cut(&mut self, removed: Vec<FileName>, file: FileName, position: u64, disk: &mut DiskWork) {
+        let sync = if removed.is_empty() { Vec::new() } else { alloc::vec![(file, DiskOp::SyncDir)] };
+        let steps = alloc::vec![
+            removed.into_iter().map(|file| (file, DiskOp::Remove)).collect(),
+            sync,
+            // Appending nothing: the file may not have been written yet.
+            alloc::vec![(file, DiskOp::Append(Content::Bytes(Bytes::new())))],
+            alloc::vec![(file, DiskOp::Truncate(position))],
+            alloc::vec![(file, DiskOp::Flush)],
+        ];
+        self.storing.operate(steps, disk);
+    }
+
+    fn cut_by_reading(&mut self, to: Offset, disk: &mut DiskWork) {
+        self.forget_from(to);
+        self.tail.clear();
+        self.truncating = Some(Truncating::Waiting(to));
+        self.begin_reading_cut(disk);
+    }
+
+    /// Begins to look for the place of a cut, once no operation is in the way.
+    pub(super) fn begin_reading_cut(&mut self, disk: &mut DiskWork) {
+        if let Some(Truncating::Waiting(to)) = self.truncating
+            && !self.storing.is_operating()
+        {
+            self.truncating = Some(Truncating::Reading(Box::new(Loader::cutting(self, to, disk))));
+        }
+    }
+
+    /// A cut that reads the disk has got a reply; says whether it has ended.
+    pub(super) fn truncation_reply(
+        &mut self,
+        now: Now,
+        reply: &DiskReply,
+        disk: &mut DiskWork,
+        events: &mut Vec<Event>,
+    ) -> Result<bool, DiskError> {
+        let Some(Truncating::Reading(loader)) = &mut self.truncating else { return Ok(false) };
+        let Some(loaded) = loader.on_disk(now, reply, disk, events)? else { return Ok(false) };
+        let doomed = core::mem::take(&mut self.doomed);
+        *self = loaded.log;
+        self.doomed = doomed;
+        Ok(true)
+    }
+
+    /// Drops everything and begins anew at `start`: the leader's log, or a snapshot, lies elsewhere.
+    pub fn reset_to(
+        &mut self,
+        _now: Now,
+        start: Offset,
+        why: TruncateReason,
+        high_watermark: Offset,
+        disk: &mut DiskWork,
+        events: &mut Vec<Event>,
+    ) {
+        let from = self.end;
+        self.begin_anew(start, disk);
+        self.save_epochs(disk);
+        events.push(Event::Truncated { partition: self.partition, from, to: start, why, high_watermark });
+    }
+
+    /// Drops everything, and begins at `start`.
+    pub(super) fn begin_anew(&mut self, start: Offset, disk: &mut DiskWork) {
+        let mut removed = alloc::vec![self.file(FileKind::ProducerSnapshot(self.end))];
+        for segment in core::mem::replace(&mut self.segments, alloc::vec![Segment::new(start)]) {
+            removed.extend(self.files_of(segment.base));
+        }
+        self.cancel_saves(&removed);
+        if let Some(Truncating::Reading(loader)) = self.truncating.take() {
+            // Its replies are still to come, and are nobody's.
+            self.storing.set_counter(loader.counter());
+        }
+        self.forget_from(Offset::ZERO);
+        (self.start, self.end, self.written, self.flushed) = (start, start, start, start);
+        self.tail.clear();
+        self.epochs.clear();
+        self.producers = Producers::new(start);
+        self.storing.forget_flushes(start);
+        self.dirty_since = None;
+        let fresh = self.file(FileKind::Segment(start));
+        let steps = alloc::vec![
+            removed.into_iter().map(|file| (file, DiskOp::Remove)).collect(),
+            alloc::vec![(fresh, DiskOp::SyncDir)],
+            alloc::vec![(fresh, DiskOp::Append(Content::Bytes(Bytes::new())))],
+            alloc::vec![(fresh, DiskOp::SyncDir)],
+        ];
+        self.segments[0].in_directory = true;
+        self.storing.operate(steps, disk);
+    }
+
+    fn cancel_saves(&mut self, files: &[FileName]) {
+        for file in files {
+            self.storing.cancel_save(*file);
+        }
+    }
+}
+
+/// A cut that memory does not reach back to.
+#[derive(Clone, Debug)]
+pub(super) enum Truncating {
+    /// To here, once the operation under way has ended.
+    Waiting(Offset),
+    /// The log is being read anew.
+    Reading(Box<Loader>),
+}
