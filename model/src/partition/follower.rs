@@ -1,25 +1,9 @@
-//! What does a follower know of its leader, and how does it catch up?
+//! What does a follower know of its leader?
 
 use alloc::vec::Vec;
 
 use super::leader::Remote;
-use crate::{
-    time::Instant,
-    units::{LeaderEpoch, NodeId, Offset, PartitionEpoch},
-};
-
-/// What a follower does about its leader's log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pursuit {
-    /// It fetches.
-    Fetching,
-    /// It rests after an error, until then.
-    Resting(Instant),
-    /// The leader does not have the offset it asked for: it asks where the leader's log begins and ends.
-    OutOfRange,
-    /// The leader is of a newer epoch: nothing to do until the controller's word arrives.
-    Fenced,
-}
+use crate::units::{LeaderEpoch, NodeId, Offset, PartitionEpoch};
 
 /// What is true only of a follower of a partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,10 +14,10 @@ pub struct Follower {
     pub partition_epoch: PartitionEpoch,
     /// Whom, if anybody leads.
     pub leader: Option<NodeId>,
-    /// How it is getting on.
-    pub pursuit: Pursuit,
     /// The leader's high watermark as last heard in this epoch; it may lie past our own written end.
     pub leader_high_watermark: Option<Offset>,
+    /// Where the leader's log begins, as last heard in this epoch.
+    pub leader_log_start: Option<Offset>,
     /// Whether the leader is told the epoch of our last record, so that it sees where the logs part. Only the
     /// museum has it otherwise.
     pub tells_last_epoch: bool,
@@ -48,19 +32,10 @@ impl Follower {
             epoch,
             partition_epoch,
             leader,
-            pursuit: Pursuit::Fetching,
             leader_high_watermark: None,
+            leader_log_start: None,
             tells_last_epoch: true,
             remembered: Vec::new(),
-        }
-    }
-
-    /// Whether it is to be part of a fetch at `now`.
-    pub fn is_ready(&self, now: Instant) -> bool {
-        match self.pursuit {
-            Pursuit::Fetching => true,
-            Pursuit::Resting(until) => until <= now,
-            Pursuit::OutOfRange | Pursuit::Fenced => false,
         }
     }
 
@@ -81,14 +56,5 @@ mod tests {
         follower.leader_high_watermark = Some(Offset(7));
         assert_eq!(follower.high_watermark(Offset(5)), Some(Offset(5)));
         assert_eq!(follower.high_watermark(Offset(9)), Some(Offset(7)));
-    }
-
-    #[test]
-    fn who_rests_is_ready_again_in_time() {
-        let mut follower = Follower::new(LeaderEpoch(1), PartitionEpoch(0), Some(NodeId(1)));
-        follower.pursuit = Pursuit::Resting(Instant(5));
-        assert!(!follower.is_ready(Instant(4)) && follower.is_ready(Instant(5)));
-        follower.pursuit = Pursuit::Fenced;
-        assert!(!follower.is_ready(Instant(9)));
     }
 }

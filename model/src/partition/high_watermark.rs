@@ -66,10 +66,9 @@ impl Leader {
         }
         // Somebody who has caught up will ask to join; without waiting for it the high watermark would run
         // ahead of it again and again, and it would never be let in.
-        let joining = remote.log_end.is_some()
+        remote.log_end.is_some()
             && remote.is_caught_up(bounds.written, bounds.now, bounds.max_lag)
-            && eligible(remote);
-        joining
+            && eligible(remote)
     }
 }
 

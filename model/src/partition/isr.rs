@@ -6,7 +6,7 @@ use super::leader::{Leader, Remote};
 use crate::{
     museum::{Bug, Museum},
     time::Instant,
-    units::{NodeId, NodeSet, Offset, PartitionEpoch},
+    units::{NodeSet, Offset, PartitionEpoch},
 };
 
 /// The in-sync replicas as a leader knows them.
@@ -134,13 +134,13 @@ impl Leader {
 /// All the nodes of `ids`, by their numbers.
 #[cfg(test)]
 pub(super) fn nodes<const N: usize>(ids: [u32; N]) -> NodeSet {
-    ids.into_iter().map(NodeId::broker).collect()
+    ids.into_iter().map(crate::units::NodeId::broker).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::{super::leader::tests::leader, *};
-    use crate::units::LeaderEpoch;
+    use crate::units::{LeaderEpoch, NodeId};
 
     const LAG: Duration = Duration::from_secs(30);
 

@@ -55,6 +55,16 @@ impl Remote {
         }
     }
 
+    /// It has fetched again at `at`, from where it was, without being named. If that was our log's end, it was
+    /// level with us then.
+    pub fn was_level(&mut self, leader_end: Offset, at: Instant) {
+        if self.log_end == Some(leader_end) {
+            self.last_caught_up = self.last_caught_up.max(Some(at));
+            self.last_fetch = self.last_fetch.max(Some(at));
+            self.end_at_last_fetch = leader_end;
+        }
+    }
+
     /// Whether it has everything up to `leader_end`, or had everything there was within the last `max_lag`.
     pub fn is_caught_up(&self, leader_end: Offset, now: Instant, max_lag: Duration) -> bool {
         self.log_end == Some(leader_end) || self.last_caught_up.is_some_and(|at| now.since(at) <= max_lag)

@@ -1,0 +1,124 @@
+//! Which requests are parked until something happens elsewhere, and what are they waiting to say?
+//!
+//! A parked request knows its answer partition by partition; the replicas hold who waits for what. What is
+//! complete is answered, and what takes too long is answered with what there is.
+
+use alloc::{collections::BTreeMap, vec::Vec};
+
+use super::replicas::Slot;
+use crate::{
+    machine::Caller,
+    protocol::{
+        ErrorCode, LeaderHint, PartitionRef,
+        list_offsets::PartitionOffsets,
+        produce::{Acks, PartitionProduced, Produced},
+    },
+    units::{Offset, TopicPartition},
+};
+
+/// Names one parked request, ascending with the time it was parked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ParkedId(pub u64);
+
+/// A parked request.
+#[derive(Clone, Debug)]
+pub enum Parked {
+    /// A Produce.
+    Produce(ParkedProduce),
+    /// A DeleteRecords.
+    DeleteRecords(ParkedDelete),
+    /// A ListOffsets that needs the disk.
+    ListOffsets(ParkedLookup),
+}
+
+/// A Produce that waits for disks or replicas.
+#[derive(Clone, Debug)]
+pub struct ParkedProduce {
+    /// Who is answered.
+    pub caller: Caller,
+    /// What must have happened.
+    pub acks: Acks,
+    /// The answers, as far as they are known.
+    pub answers: Vec<ProduceAnswer>,
+    /// How many are not known yet.
+    pub left: usize,
+}
+
+/// The answer for one partition of a Produce.
+#[derive(Clone, Debug)]
+pub struct ProduceAnswer {
+    /// As the request names it.
+    pub named: PartitionRef,
+    /// Its replica here, if there is one.
+    pub slot: Option<Slot>,
+    /// Its partition, if known.
+    pub partition: Option<TopicPartition>,
+    /// What is to be said, if nothing fails.
+    pub result: Result<Produced, ErrorCode>,
+    /// One past the batch.
+    pub end: Option<Offset>,
+    /// Who leads, where we do not.
+    pub leader: Option<LeaderHint>,
+    /// Whether it is not known yet whether that holds.
+    pub open: bool,
+}
+
+impl ProduceAnswer {
+    /// As the producer is told.
+    pub fn told(self) -> PartitionProduced {
+        PartitionProduced { partition: self.named, result: self.result, leader: self.leader }
+    }
+}
+
+/// A DeleteRecords that waits until no live replica has what was deleted.
+#[derive(Clone, Debug)]
+pub struct ParkedDelete {
+    /// Who is answered.
+    pub caller: Caller,
+    /// The answers, as far as they are known.
+    pub answers: Vec<(PartitionRef, Result<Offset, ErrorCode>, Option<LeaderHint>)>,
+    /// How many are not known yet.
+    pub left: usize,
+}
+
+/// A ListOffsets that waits for the disk.
+#[derive(Clone, Debug)]
+pub struct ParkedLookup {
+    /// Who is answered.
+    pub caller: Caller,
+    /// The answers, as far as they are known.
+    pub answers: Vec<PartitionOffsets>,
+    /// How many are not known yet.
+    pub left: usize,
+}
+
+/// Everything that is parked, but for fetches, which `sessions.rs` keeps.
+#[derive(Clone, Debug, Default)]
+pub struct Purgatory {
+    last: ParkedId,
+    parked: BTreeMap<ParkedId, Parked>,
+}
+
+impl Purgatory {
+    /// The id under which the next request will be parked.
+    pub fn next_id(&self) -> ParkedId {
+        ParkedId(self.last.0 + 1)
+    }
+
+    /// Parks a request.
+    pub fn park(&mut self, parked: Parked) -> ParkedId {
+        self.last = self.next_id();
+        self.parked.insert(self.last, parked);
+        self.last
+    }
+
+    /// A parked request, if it is parked still.
+    pub fn get_mut(&mut self, id: ParkedId) -> Option<&mut Parked> {
+        self.parked.get_mut(&id)
+    }
+
+    /// Takes a request out.
+    pub fn take(&mut self, id: ParkedId) -> Option<Parked> {
+        self.parked.remove(&id)
+    }
+}

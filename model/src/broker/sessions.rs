@@ -1,0 +1,304 @@
+//! What does each reader read, and which of it has changed since it was last told? KIP-227.
+//!
+//! A connection that fetches has a session: the partitions it reads and where it stands in each. A follower
+//! names only those that have moved; a consumer names all of them every time. What happens to a replica
+//! marks the sessions that read it, so that a fetch costs what has changed and not what it covers.
+
+use alloc::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    vec::Vec,
+};
+
+use super::replicas::Slot;
+use crate::{
+    machine::{Caller, ConnectionId},
+    protocol::{
+        PartitionRef,
+        fetch::{FetchRequest, PartitionFetch, PartitionFetched, ReplicaState},
+    },
+    time::Instant,
+    units::NodeId,
+};
+
+/// One partition of a session.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// As it was asked for last.
+    pub asked: PartitionFetch,
+    /// The replica here, once it was found.
+    pub slot: Option<Slot>,
+    /// Whether nothing above the high watermark was there when it was asked for. Only the museum looks.
+    pub was_level: bool,
+}
+
+/// What one connection fetches.
+#[derive(Clone, Debug)]
+pub struct Session {
+    /// Who reads.
+    pub reader: NodeId,
+    /// Which replica it is, if it is one.
+    pub replica: Option<ReplicaState>,
+    /// The fetch that waits for an answer.
+    pub waiting: Option<Caller>,
+    /// Whether it has waited long enough.
+    pub expired: bool,
+    /// `min_bytes` of that fetch.
+    pub min_bytes: u32,
+    /// `max_bytes` of that fetch.
+    pub max_bytes: u32,
+    /// When it was asked.
+    pub asked_at: Instant,
+    /// The answer while some of it comes from the disk.
+    pub assembling: Option<Assembling>,
+    entries: Vec<Option<Entry>>,
+    index: BTreeMap<PartitionRef, u32>,
+    free: Vec<u32>,
+    dirty: BTreeSet<u32>,
+    /// Where the next answer begins to look, so that the first partitions do not take all the room.
+    first: u32,
+}
+
+/// An answer that waits for the disk.
+#[derive(Clone, Debug)]
+pub struct Assembling {
+    /// Who is answered.
+    pub caller: Caller,
+    /// The answers; those that wait are empty.
+    pub partitions: Vec<PartitionFetched>,
+    /// How many reads are under way.
+    pub left: usize,
+}
+
+impl Session {
+    fn new(reader: NodeId) -> Session {
+        Session {
+            reader,
+            replica: None,
+            waiting: None,
+            expired: false,
+            min_bytes: 0,
+            max_bytes: 0,
+            asked_at: Instant::ZERO,
+            assembling: None,
+            entries: Vec::new(),
+            index: BTreeMap::new(),
+            free: Vec::new(),
+            dirty: BTreeSet::new(),
+            first: 0,
+        }
+    }
+
+    /// One of its partitions.
+    pub fn entry(&self, at: u32) -> Option<&Entry> {
+        self.entries.get(at as usize)?.as_ref()
+    }
+
+    /// One of its partitions.
+    pub fn entry_mut(&mut self, at: u32) -> Option<&mut Entry> {
+        self.entries.get_mut(at as usize)?.as_mut()
+    }
+
+    /// Something may be new in a partition.
+    pub fn mark(&mut self, at: u32) {
+        self.dirty.insert(at);
+    }
+
+    /// Nothing is new there any more.
+    pub fn clean(&mut self, at: u32) {
+        self.dirty.remove(&at);
+    }
+
+    /// Where something may be new, from the place on where the last answer ended.
+    pub fn marked(&self) -> Vec<u32> {
+        self.dirty.range(self.first..).chain(self.dirty.range(..self.first)).copied().collect()
+    }
+
+    /// All its partitions, in the order they were asked for.
+    pub fn all(&self) -> Vec<u32> {
+        (0..self.entries.len() as u32).filter(|at| self.entries[*at as usize].is_some()).collect()
+    }
+
+    /// The next answer begins after `at`.
+    pub fn begin_after(&mut self, at: u32) {
+        self.first = at + 1;
+    }
+
+    /// Takes in a partition that was asked for; says where it stands.
+    fn set(&mut self, asked: PartitionFetch) -> u32 {
+        if let Some(at) = self.index.get(&asked.partition).copied()
+            && let Some(entry) = self.entry_mut(at)
+        {
+            entry.asked = asked;
+            return at;
+        }
+        let at = self.free.pop().unwrap_or(self.entries.len() as u32);
+        self.index.insert(asked.partition.clone(), at);
+        let entry = Some(Entry { asked, slot: None, was_level: false });
+        match self.entries.get_mut(at as usize) {
+            Some(hole) => *hole = entry,
+            None => self.entries.push(entry),
+        }
+        at
+    }
+
+    fn forget(&mut self, partition: &PartitionRef) -> Option<(u32, Option<Slot>)> {
+        let at = self.index.remove(partition)?;
+        self.dirty.remove(&at);
+        let slot = self.entries[at as usize].take().and_then(|entry| entry.slot);
+        self.free.push(at);
+        Some((at, slot))
+    }
+
+    /// Whether it names exactly these partitions, in this order.
+    fn names(&self, partitions: &[PartitionFetch]) -> bool {
+        self.entries.len() == partitions.len()
+            && self.entries.iter().zip(partitions).all(|(entry, asked)| {
+                entry.as_ref().is_some_and(|entry| entry.asked.partition == asked.partition)
+            })
+    }
+}
+
+/// What a fetch has changed in its session.
+#[derive(Clone, Debug, Default)]
+pub struct Taken {
+    /// The partitions that the request names.
+    pub named: Vec<u32>,
+    /// Those that are not read any more, with their replicas here.
+    pub dropped: Vec<(u32, Slot)>,
+}
+
+/// All the sessions of a broker.
+#[derive(Clone, Debug, Default)]
+pub struct Sessions {
+    open: BTreeMap<ConnectionId, Session>,
+    /// Sessions in which something may be new for the one who waits.
+    awake: VecDeque<ConnectionId>,
+}
+
+impl Sessions {
+    /// A connection's session.
+    pub fn get(&self, id: ConnectionId) -> Option<&Session> {
+        self.open.get(&id)
+    }
+
+    /// A connection's session.
+    pub fn get_mut(&mut self, id: ConnectionId) -> Option<&mut Session> {
+        self.open.get_mut(&id)
+    }
+
+    /// Takes in a fetch, which waits from now on.
+    pub fn take_in(&mut self, caller: Caller, request: FetchRequest, now: Instant) -> Taken {
+        let session = self.open.entry(caller.connection).or_insert_with(|| Session::new(caller.node));
+        let mut taken = Taken::default();
+        if !request.incremental && !session.names(&request.partitions) {
+            for (at, entry) in (0u32..).zip(core::mem::take(&mut session.entries)) {
+                taken.dropped.extend(entry.and_then(|entry| entry.slot).map(|slot| (at, slot)));
+            }
+            session.index.clear();
+            session.free.clear();
+            session.dirty.clear();
+            session.first = 0;
+        }
+        for partition in request.forgotten {
+            if let Some((at, Some(slot))) = session.forget(&partition.into()) {
+                taken.dropped.push((at, slot));
+            }
+        }
+        taken.named.reserve(request.partitions.len());
+        for asked in request.partitions {
+            let at = session.set(asked);
+            session.dirty.insert(at);
+            taken.named.push(at);
+        }
+        session.replica = request.replica;
+        session.waiting = Some(caller);
+        session.expired = false;
+        session.min_bytes = request.min_bytes;
+        session.max_bytes = request.max_bytes;
+        session.asked_at = now;
+        taken
+    }
+
+    /// Something may be new in a partition of a session.
+    pub fn mark(&mut self, id: ConnectionId, at: u32) {
+        let Some(session) = self.open.get_mut(&id) else { return };
+        session.dirty.insert(at);
+        if session.waiting.is_some() {
+            self.awake.push_back(id);
+        }
+    }
+
+    /// The next session in which something may be new for the one who waits.
+    pub fn next_awake(&mut self) -> Option<ConnectionId> {
+        self.awake.pop_front()
+    }
+
+    /// The connection is gone. Gives out which replicas its session read.
+    pub fn close(&mut self, id: ConnectionId) -> Vec<(u32, Slot)> {
+        let Some(session) = self.open.remove(&id) else { return Vec::new() };
+        (0u32..).zip(session.entries).filter_map(|(at, entry)| Some((at, entry?.slot?))).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::units::{CorrelationId, Offset, TopicId, TopicPartition};
+    use core::time::Duration;
+
+    const CALLER: Caller =
+        Caller { node: NodeId(1), connection: ConnectionId(4), correlation: CorrelationId(1) };
+
+    fn at(partition: u32) -> TopicPartition {
+        TopicPartition::new(TopicId(2), partition)
+    }
+
+    fn fetch(partitions: &[u32], incremental: bool, forgotten: &[u32]) -> FetchRequest {
+        let asked = |partition: &u32| PartitionFetch {
+            partition: at(*partition).into(),
+            current_leader_epoch: None,
+            fetch_offset: Offset(0),
+            last_fetched_epoch: None,
+            log_start: None,
+            max_bytes: 1,
+        };
+        FetchRequest {
+            replica: None,
+            max_wait: Duration::ZERO,
+            min_bytes: 1,
+            max_bytes: 1,
+            partitions: partitions.iter().map(asked).collect(),
+            incremental,
+            forgotten: forgotten.iter().map(|partition| at(*partition)).collect(),
+        }
+    }
+
+    #[test]
+    fn an_incremental_fetch_means_the_others_too() {
+        let mut sessions = Sessions::default();
+        assert_eq!(sessions.take_in(CALLER, fetch(&[0, 1, 2], false, &[]), Instant(1)).named, [0, 1, 2]);
+        let session = sessions.get_mut(CALLER.connection).expect("just made");
+        (0..3).for_each(|at| session.clean(at));
+        assert_eq!(sessions.take_in(CALLER, fetch(&[1], true, &[0]), Instant(2)).named, [1]);
+        let session = sessions.get_mut(CALLER.connection).expect("still there");
+        assert_eq!(session.marked(), [1]);
+        assert_eq!(session.all(), [1, 2]);
+    }
+
+    #[test]
+    fn a_whole_fetch_replaces_the_one_before() {
+        let mut sessions = Sessions::default();
+        sessions.take_in(CALLER, fetch(&[0, 1], false, &[]), Instant(1));
+        sessions.take_in(CALLER, fetch(&[3], false, &[]), Instant(2));
+        assert_eq!(sessions.get(CALLER.connection).map(Session::all), Some(alloc::vec![0]));
+    }
+
+    #[test]
+    fn an_answer_begins_where_the_last_one_ended() {
+        let mut sessions = Sessions::default();
+        sessions.take_in(CALLER, fetch(&[0, 1, 2], false, &[]), Instant(1));
+        let session = sessions.get_mut(CALLER.connection).expect("just made");
+        session.begin_after(0);
+        assert_eq!(session.marked(), [1, 2, 0]);
+    }
+}
