@@ -131,7 +131,8 @@ pub struct Progress {
     pub flushed: bool,
     /// A cold read has ended.
     pub cold: Option<ColdDone>,
-    /// A truncation that had to look at the disk has ended: [`Log::is_truncating`] is over.
+    /// A truncation that had to look at the disk has ended: [`Log::is_truncating`] is over. What is left is
+    /// written and flushed.
     pub truncated: bool,
 }
 

@@ -473,7 +473,10 @@ impl Loader {
         for base in bases.skip(self.trusted) {
             useless.extend([FileKind::OffsetIndex(base), FileKind::TimeIndex(base)].map(|k| self.file(k)));
         }
-        let later = self.snapshots.iter().filter(|snapshot| **snapshot > end);
+        // A snapshot that is not at a segment's start was made for one clean start: the log may be cut below
+        // it and grow again.
+        let at_start = |snapshot: &Offset| self.segments.iter().any(|segment| segment.base == *snapshot);
+        let later = self.snapshots.iter().filter(|snapshot| **snapshot > end || !at_start(snapshot));
         useless.extend(later.map(|snapshot| self.file(FileKind::ProducerSnapshot(*snapshot))));
         useless
     }

@@ -351,7 +351,10 @@ impl Log {
             [Wait::Nothing, Wait::Write, Wait::Flush, Wait::Read, Wait::Operation, Wait::Save, Wait::Load];
         let wait = WAITS.get((reply.tag.0 >> WAIT_SHIFT) as usize).copied().unwrap_or(Wait::Nothing);
         match (&reply.outcome, wait) {
-            (_, Wait::Load) => progress.truncated = self.truncation_reply(now, reply, disk, events)?,
+            (_, Wait::Load) => {
+                let ended = self.truncation_reply(now, reply, disk, events)?;
+                (progress.written, progress.flushed, progress.truncated) = (ended, ended, ended);
+            }
             (Err(DiskError::NotFound), Wait::Read) => progress.cold = self.cold_gone(reply.tag),
             (Err(DiskError::NotFound), Wait::Nothing) => {}
             (Err(error), _) => return Err(*error),

@@ -123,8 +123,15 @@ impl Log {
         let Some(Truncating::Reading(loader)) = &mut self.truncating else { return Ok(false) };
         let Some(loaded) = loader.on_disk(now, reply, disk, events)? else { return Ok(false) };
         let doomed = core::mem::take(&mut self.doomed);
-        *self = loaded.log;
+        let before = core::mem::replace(self, loaded.log);
         self.doomed = doomed;
+        let (partition, end) = (self.partition, self.end);
+        if before.written < end {
+            events.push(Event::Written { partition, end });
+        }
+        if before.flushed < end {
+            events.push(Event::Flushed { partition, end });
+        }
         Ok(true)
     }
 
