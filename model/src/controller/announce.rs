@@ -109,3 +109,73 @@ fn partition_events(
         events.push(Event::PartitionChanged { partition, state: state(), at, active });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec::Vec;
+
+    use super::*;
+    use crate::controller::fixture::{Cluster, broker, set};
+
+    /// What the last decision's records tell once they are committed.
+    fn told(cluster: &Cluster) -> Vec<Event> {
+        let mut events = Vec::new();
+        for change in &cluster.changes {
+            announce(&cluster.image, change, Offset(9), true, &mut events);
+        }
+        events
+    }
+
+    #[test]
+    fn a_change_of_leader_and_isr_is_told_as_both() {
+        let mut cluster = Cluster::of(2);
+        let partition = cluster.topic("orders", &[1, 2], &[("unclean.leader.election.enable", "true")]);
+        let made = told(&cluster);
+        assert!(matches!(made[0], Event::TopicCreated { topic, .. } if topic == partition.topic));
+        assert!(matches!(made.last(), Some(Event::PartitionChanged { .. })));
+
+        cluster.set_isr(partition, &[1]);
+        let events = told(&cluster);
+        let state = Box::new(cluster.state(partition).state());
+        let from = set(&[1, 2]);
+        assert_eq!(events, [Event::IsrShrunk { partition, from, state, at: Offset(9), active: true }]);
+
+        // Out of the ISR {1} into the ISR {2}: elected uncleanly, shrunk and expanded, and fenced.
+        cluster.expire(1);
+        let events = told(&cluster);
+        assert!(matches!(&events[..], [
+            Event::LeaderElected { from, unclean: true, .. },
+            Event::IsrShrunk { .. },
+            Event::IsrExpanded { .. },
+            Event::BrokerFenced { .. },
+        ] if *from == Some(broker(1))));
+    }
+
+    #[test]
+    fn a_brokers_life_is_told_step_by_step() {
+        let mut cluster = Cluster::of(2);
+        cluster.topic("orders", &[1, 2], &[]);
+        let epoch = cluster.epoch(1);
+        let kinds = |cluster: &Cluster| told(cluster).iter().map(|event| event.kind()).collect::<Vec<_>>();
+        assert!(cluster.register(1, 1, None).is_ok());
+        assert!(kinds(&cluster).is_empty(), "a repeated registration is no news");
+        assert!(cluster.heartbeat(1, cluster.next, false, true).is_ok());
+        assert!(told(&cluster).contains(&Event::BrokerLeaving {
+            broker: broker(1),
+            epoch,
+            at: Offset(9),
+            active: true
+        }));
+        cluster.expire(1);
+        assert!(told(&cluster).contains(&Event::BrokerFenced {
+            broker: broker(1),
+            epoch,
+            at: Offset(9),
+            active: true
+        }));
+        assert!(cluster.register(1, 8, Some(epoch)).is_ok());
+        assert!(matches!(told(&cluster)[..], [Event::BrokerRegistered { clean: true, .. }]));
+        assert!(cluster.beat(1).is_ok());
+        assert!(matches!(told(&cluster)[..], [Event::BrokerUnfenced { .. }]));
+    }
+}

@@ -10,38 +10,42 @@ use crate::{
     protocol::Request,
 };
 
-/// The connections that have a request in progress, each with the requests behind it.
+/// The connections that peers have opened, as far as requests came by them.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Connections {
-    busy: BTreeMap<ConnectionId, VecDeque<(Caller, Request)>>,
+    open: BTreeMap<ConnectionId, Connection>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Connection {
+    /// Whether a request of it is being worked on.
+    busy: bool,
+    /// Those that wait behind it.
+    waiting: VecDeque<(Caller, Request)>,
 }
 
 impl Connections {
     /// Takes a request that has arrived. Gives it back if it is its turn.
     pub(super) fn arrived(&mut self, caller: Caller, request: Request) -> Option<(Caller, Request)> {
-        match self.busy.get_mut(&caller.connection) {
-            Some(waiting) => {
-                waiting.push_back((caller, request));
-                None
-            }
-            None => {
-                self.busy.insert(caller.connection, VecDeque::new());
-                Some((caller, request))
-            }
+        let connection = self.open.entry(caller.connection).or_default();
+        if connection.busy {
+            connection.waiting.push_back((caller, request));
+            return None;
         }
+        connection.busy = true;
+        Some((caller, request))
     }
 
     /// The request in progress is answered. Gives the next, if one waits.
     pub(super) fn answered(&mut self, connection: ConnectionId) -> Option<(Caller, Request)> {
-        let next = self.busy.get_mut(&connection)?.pop_front();
-        if next.is_none() {
-            self.busy.remove(&connection);
-        }
+        let connection = self.open.get_mut(&connection)?;
+        let next = connection.waiting.pop_front();
+        connection.busy = next.is_some();
         next
     }
 
     /// The connection is gone, and so is whoever waits on it.
     pub(super) fn closed(&mut self, connection: ConnectionId) {
-        self.busy.remove(&connection);
+        self.open.remove(&connection);
     }
 }

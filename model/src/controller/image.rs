@@ -9,11 +9,13 @@ use alloc::{
     string::String,
     vec::Vec,
 };
-use core::hash::{Hash, Hasher};
 
-use super::record::{
-    BrokerRegistrationChangeRecord, ConfigRecord, LeaderRecovery, PartitionChangeRecord, PartitionRecord,
-    Record, RegisterBrokerRecord,
+use super::{
+    fingerprint::print,
+    record::{
+        BrokerRegistrationChangeRecord, ConfigRecord, LeaderRecovery, PartitionChangeRecord, PartitionRecord,
+        Record, RegisterBrokerRecord,
+    },
 };
 use crate::{
     config::TopicConfig,
@@ -422,50 +424,60 @@ impl Image {
     }
 }
 
-/// The hash of one thing in an image, the same on every machine.
-fn print<T: Hash>(thing: &T) -> u64 {
-    let mut hasher = Print(0x9e37_79b9_7f4a_7c15);
-    thing.hash(&mut hasher);
-    hasher.finish()
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::controller::{
+        fixture::{Cluster, broker},
+        record::NewEpoch,
+    };
 
-struct Print(u64);
-
-impl Print {
-    fn word(&mut self, word: u64) {
-        let mixed = (self.0 ^ word).wrapping_mul(0xff51_afd7_ed55_8ccd);
-        self.0 = mixed ^ (mixed >> 32);
-    }
-}
-
-impl Hasher for Print {
-    fn finish(&self) -> u64 {
-        let mixed = (self.0 ^ (self.0 >> 29)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
-        mixed ^ (mixed >> 32)
-    }
-    fn write(&mut self, bytes: &[u8]) {
-        for chunk in bytes.chunks(8) {
-            let mut word = [0; 8];
-            word[..chunk.len()].copy_from_slice(chunk);
-            self.word(u64::from_le_bytes(word));
+    #[test]
+    fn a_record_about_what_is_not_there_changes_nothing() {
+        let mut image = Cluster::of(1).image;
+        let before = image.clone();
+        let nowhere = TopicPartition::new(TopicId(900), 0);
+        let stale = BrokerRegistrationChangeRecord {
+            broker: broker(1),
+            epoch: BrokerEpoch(900),
+            fenced: Some(true),
+            in_controlled_shutdown: None,
+        };
+        let change = PartitionChangeRecord {
+            new_epoch: Some(NewEpoch { leader: None }),
+            ..PartitionChangeRecord::nothing(nowhere)
+        };
+        for record in [Record::BrokerRegistrationChange(stale), Record::PartitionChange(change), Record::NoOp]
+        {
+            assert_eq!(image.apply(Offset(50), &record), Change::Nothing);
         }
+        assert_eq!(image, before);
     }
-    fn write_u8(&mut self, n: u8) {
-        self.word(n.into());
+
+    #[test]
+    fn the_same_image_has_the_same_fingerprint_however_it_came_about() {
+        let mut one = Cluster::of(2);
+        let partition = one.topic("orders", &[1, 2], &[]);
+        let before = one.image.fingerprint();
+        let other = one.topic("audit", &[2], &[("retention.ms", "7")]);
+        assert_ne!(one.image.fingerprint(), before);
+        let remove = crate::controller::record::RemoveTopicRecord { topic: other.topic };
+        let change = one.image.apply(Offset(90), &Record::RemoveTopic(remove));
+        assert!(matches!(change, Change::TopicDeleted { id, .. } if id == other.topic));
+        assert_eq!(one.image.fingerprint(), before);
+        assert_eq!(one.image.held_by(broker(2)).collect::<Vec<_>>(), [partition]);
     }
-    fn write_u16(&mut self, n: u16) {
-        self.word(n.into());
-    }
-    fn write_u32(&mut self, n: u32) {
-        self.word(n.into());
-    }
-    fn write_u64(&mut self, n: u64) {
-        self.word(n);
-    }
-    fn write_usize(&mut self, n: usize) {
-        self.word(n as u64);
-    }
-    fn write_isize(&mut self, n: isize) {
-        self.word(n as u64);
+
+    #[test]
+    fn a_change_begins_an_epoch_only_if_it_says_so() {
+        let mut cluster = Cluster::of(1);
+        let partition = cluster.topic("orders", &[1], &[]);
+        let before = cluster.state(partition).clone();
+        let nothing = PartitionChangeRecord::nothing(partition);
+        let same_leader = Some(NewEpoch { leader: before.leader });
+        let kept = before.changed(&nothing);
+        assert_eq!((kept.leader_epoch.0, kept.partition_epoch.0), (0, 1));
+        let raised = before.changed(&PartitionChangeRecord { new_epoch: same_leader, ..nothing });
+        assert_eq!((raised.leader, raised.leader_epoch.0, raised.partition_epoch.0), (before.leader, 1, 1));
     }
 }

@@ -234,9 +234,11 @@ pub(super) fn without_unclean(view: View<'_>, broker: NodeId) -> Vec<Record> {
     })
 }
 
-/// Gives a leader to those partitions of a broker that have none, now that it may lead.
+/// Gives a leader to those partitions of a broker that have none, now that it may lead. It may not if it is
+/// about to leave, as when a heartbeat comes late.
 pub(super) fn with(view: View<'_>, broker: NodeId) -> Vec<Record> {
-    let may_lead = |replica| replica == broker || view.is_active(replica);
+    let leaving = view.image.broker(broker).is_none_or(|registration| registration.in_controlled_shutdown);
+    let may_lead = |replica| replica == broker && !leaving || view.is_active(replica);
     revise(view, broker, |partition, state| {
         state.leader.is_none().then(|| Revision::of(view, partition, state, &may_lead))
     })

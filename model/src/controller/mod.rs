@@ -7,6 +7,7 @@
 // What there is to know.
 pub mod record;
 pub mod image;
+mod fingerprint;
 mod snapshot;
 mod announce;
 
@@ -23,6 +24,8 @@ mod balance;
 mod refusal;
 #[cfg(test)]
 mod fixture;
+#[cfg(test)]
+mod properties;
 #[cfg(test)]
 mod tests;
 
