@@ -53,8 +53,8 @@ impl Quorum {
     ) -> Result<(), DiskError> {
         let Stage::Loading(loading) = &mut self.stage else { return Ok(()) };
         if let Loading::Log(loader) = loading {
-            // A file removed at start is nobody's any more.
-            if reply.file.suffix == Suffix::Tmp {
+            // A temporary file of ours was removed.
+            if matches!(reply.file.kind, FileKind::QuorumState | FileKind::MetadataSnapshot(..)) {
                 return Ok(());
             }
             let (disk, events) = (&mut cx.effects.disk, &mut cx.effects.events);

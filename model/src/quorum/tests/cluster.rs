@@ -113,6 +113,8 @@ pub(super) struct Cluster {
     committed: BTreeMap<Offset, (LeaderEpoch, Bytes)>,
     /// Everything before was committed by some leader.
     committed_end: Offset,
+    /// Which batch has been seen at an offset of an epoch.
+    appended: BTreeMap<(LeaderEpoch, Offset), u32>,
     /// What was promised to a client.
     pub(super) acked: BTreeMap<Offset, Bytes>,
     waiting: Vec<(NodeId, u32, Offset, Bytes)>,
@@ -155,6 +157,7 @@ impl Cluster {
             leaders: BTreeMap::new(),
             committed: BTreeMap::new(),
             committed_end: Offset::ZERO,
+            appended: BTreeMap::new(),
             acked: BTreeMap::new(),
             waiting: Vec::new(),
             sent: 0,
@@ -241,9 +244,27 @@ impl Cluster {
         self.members.get(&id).is_some_and(|m| m.up && m.life == life)
     }
 
+    /// Lets things happen until a condition holds, looked at often; says whether it came to hold in time.
+    pub(super) fn run_until(&mut self, millis: u64, holds: impl Fn(&Cluster) -> bool) -> bool {
+        let until = self.now + millis * MILLI;
+        while self.now < until && !holds(self) {
+            self.run_to(self.now + 20 * MICRO);
+        }
+        holds(self)
+    }
+
+    /// Who leads in the newest epoch of those that are up.
+    pub(super) fn leader(&self) -> Option<NodeId> {
+        let leaders = self.members.iter().filter(|(_, m)| m.up && m.quorum.is_leader());
+        leaders.max_by_key(|(_, m)| m.quorum.epoch()).map(|(id, _)| *id)
+    }
+
     /// Lets things happen for so long.
     pub(super) fn run(&mut self, millis: u64) {
-        let until = self.now + millis * MILLI;
+        self.run_to(self.now + millis * MILLI);
+    }
+
+    fn run_to(&mut self, until: u64) {
         while let Some(((at, _), _)) = self.agenda.first_key_value()
             && *at <= until
             && self.broken.is_none()
@@ -459,6 +480,9 @@ impl Cluster {
                         self.fail(format!("{id} got {range:?} after {}", self.members[&id].end));
                     }
                     self.members.get_mut(&id).expect("a member").end = range.end;
+                    if values.is_empty() {
+                        self.agree(id, range.start, epoch, &Bytes::from_static(b"(leader change)"));
+                    }
                     for (n, value) in values.into_iter().enumerate() {
                         self.apply(id, Offset(range.start.0 + n as u64), epoch, value);
                     }
@@ -475,15 +499,17 @@ impl Cluster {
         }
     }
 
-    fn apply(&mut self, id: NodeId, at: Offset, epoch: LeaderEpoch, value: Bytes) {
-        match self.committed.get(&at) {
-            Some((e, v)) if (*e, v) != (epoch, &value) => {
-                self.fail(format!("{id} has {value:?} of epoch {epoch} at {at}, another {v:?} of {e}"));
-            }
-            _ => {
-                self.committed.insert(at, (epoch, value.clone()));
-            }
+    /// What one takes for committed at an offset, nobody takes for another.
+    fn agree(&mut self, id: NodeId, at: Offset, epoch: LeaderEpoch, value: &Bytes) {
+        let known = self.committed.entry(at).or_insert_with(|| (epoch, value.clone())).clone();
+        if known != (epoch, value.clone()) {
+            let (e, v) = known;
+            self.fail(format!("{id} has {value:?} of epoch {epoch} at {at}, another {v:?} of {e}"));
         }
+    }
+
+    fn apply(&mut self, id: NodeId, at: Offset, epoch: LeaderEpoch, value: Bytes) {
+        self.agree(id, at, epoch, &value);
         let life = self.members[&id].life;
         if self.members[&id].quorum.is_leader() {
             let mine =
@@ -529,6 +555,14 @@ impl Cluster {
                 Event::QuorumLeaderElected { log_end, .. } if *log_end < self.committed_end => {
                     let end = self.committed_end;
                     self.fail(format!("{id} leads with a log to {log_end}; {end} is committed"));
+                }
+                Event::Appended { base, epoch, crc, .. } => {
+                    let known = *self.appended.entry((*epoch, *base)).or_insert(*crc);
+                    if known != *crc {
+                        self.fail(format!(
+                            "{id} has another batch at {base} of epoch {epoch} than others had"
+                        ));
+                    }
                 }
                 Event::Truncated { to, high_watermark, .. } if to < high_watermark => {
                     self.fail(format!("{id} truncates to {to} below {high_watermark}"));
