@@ -20,6 +20,9 @@ pub mod panics;
 pub mod run;
 pub mod simulate;
 
+pub mod report;
+pub mod cli;
+
 pub use digest::Digest;
 pub use run::{Engine, Options, Run};
 pub use scenario::Scenario;

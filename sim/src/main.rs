@@ -1,1 +1,7 @@
-fn main() {}
+//! The command `trial`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    trial::cli::main()
+}

@@ -41,8 +41,8 @@ pub struct Options {
     pub unjudged: bool,
     /// Who reads the run while it happens.
     pub readers: Vec<Box<dyn Reader>>,
-    /// Told now and then how far simulated time has come.
-    pub progress: Option<Box<dyn FnMut(Progress) + Send>>,
+    /// Told now and then how far simulated time has come; says whether to go on.
+    pub progress: Option<Box<dyn FnMut(Progress) -> bool + Send>>,
 }
 
 /// How far a run has come.

@@ -54,6 +54,9 @@ pub fn load(source: &str, changes: &[Change]) -> Result<Scenario, Vec<Problem>> 
     if !problems.is_empty() {
         return Err(problems);
     }
+    if !value.is_object() {
+        return Err(vec![Problem::new("a scenario is an object", place.bytes(), "not an object")]);
+    }
     version(&value, place).map_err(|problem| vec![problem])?;
     for change in changes {
         if let Err(why) = put(&mut value, change) {
@@ -196,15 +199,10 @@ fn mistake(error: &serde_path_to_error::Error<serde_json::Error>, root: Place<'_
             });
         }
     }
-    if let Some((found, wanted)) =
-        message.strip_prefix("invalid type: ").and_then(|m| m.split_once(", expected "))
-    {
-        let wanted = wanted.replace("struct ", "an object: ").replace("enum ", "one of the names of ");
-        return Problem::new(
-            shown(format!("this takes {}", in_words(&wanted))),
-            place.bytes(),
-            format!("not {found}"),
-        );
+    let mistyped = message.strip_prefix("invalid type: ").or_else(|| message.strip_prefix("invalid value: "));
+    if let Some((found, wanted)) = mistyped.and_then(|m| m.split_once(", expected ")) {
+        let title = format!("this takes {}", in_words(wanted));
+        return Problem::new(shown(title), place.bytes(), format!("not {}", found_as(found)));
     }
     Problem::new(shown(message), place.bytes(), "here")
 }
@@ -217,10 +215,8 @@ fn in_words(wanted: &str) -> String {
         "a sequence" => "a list".into(),
         "a map" => "an object".into(),
         "a boolean" => "true or false".into(),
-        other => match other.strip_prefix("an object: ") {
-            Some(_) => "an object".into(),
-            None => other.into(),
-        },
+        other if other.starts_with("struct ") => "an object".into(),
+        other => other.into(),
     }
 }
 

@@ -58,7 +58,7 @@ fn sentence(kind: &str) -> String {
 
 fn advice(kind: &str) -> Option<String> {
     let kind = kind.to_lowercase();
-    let advice = if kind.contains("comma") {
+    let advice = if kind.contains("expected comma") && !kind.contains("unexpected") {
         "entries are separated by commas"
     } else if kind.contains("single") || kind.contains("quote") {
         "strings stand in double quotes"

@@ -75,7 +75,7 @@ pub fn is_chatter(event: &Event) -> bool {
 }
 
 /// Whether a controller repeats what the active one states.
-fn is_echo(event: &Event) -> bool {
+pub fn is_echo(event: &Event) -> bool {
     match event {
         Event::TopicCreated { active, .. }
         | Event::TopicDeleted { active, .. }

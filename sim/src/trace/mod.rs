@@ -3,7 +3,7 @@
 mod golden;
 mod json;
 
-pub use golden::Golden;
+pub use golden::{Golden, is_chatter, is_echo, world_line};
 pub use json::JsonLines;
 
 use trial_model::{

@@ -54,7 +54,7 @@ pub struct World {
     names: SharedNames,
     recorder: Recorder,
     tally: Tally,
-    progress: Option<Box<dyn FnMut(Progress) + Send>>,
+    progress: Option<Box<dyn FnMut(Progress) -> bool + Send>>,
     next_progress: Instant,
     agenda: BinaryHeap<Reverse<(Instant, Seat)>>,
     instant: ThisInstant,
@@ -114,7 +114,7 @@ impl World {
         names: SharedNames,
         recorder: Recorder,
         tally: Tally,
-        progress: Option<Box<dyn FnMut(Progress) + Send>>,
+        progress: Option<Box<dyn FnMut(Progress) -> bool + Send>>,
     ) -> World {
         let slots: Vec<Slot> = residents.into_iter().map(Slot::new).collect();
         assert!(slots.is_sorted_by_key(|slot| slot.id), "residents stand in the order of their ids");
@@ -379,7 +379,9 @@ impl World {
             && self.now >= self.next_progress
         {
             let (phase, phase_ends) = self.director.phase();
-            progress(Progress { at: self.now, phase, phase_ends });
+            if !progress(Progress { at: self.now, phase, phase_ends }) {
+                self.ended = true;
+            }
             self.next_progress = self.now + std::time::Duration::from_millis(100);
         }
     }

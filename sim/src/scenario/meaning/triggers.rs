@@ -92,8 +92,21 @@ fn pattern(it: &mut Checker<'_>, fault: &Fault, event: &EventPattern, at: Place<
 
 /// Whether an event of this kind says which partition it is about.
 fn about_partitions(kind: AnyKind) -> bool {
-    let family = kind.name().split('.').next().unwrap_or_default();
-    !matches!(family, "broker" | "controller" | "topic" | "producer" | "metadata" | "admin" | "disk" | "node")
+    let name = kind.name();
+    let family = name.split('.').next().unwrap_or_default();
+    let of_nodes = [
+        "broker",
+        "controller",
+        "quorum",
+        "snapshot",
+        "topic",
+        "producer",
+        "metadata",
+        "admin",
+        "disk",
+        "node",
+    ];
+    !of_nodes.contains(&family) && name != "consume.assign"
 }
 
 /// `times` where the trigger comes only once.

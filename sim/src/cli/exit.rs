@@ -1,0 +1,58 @@
+//! What does the exit code say?
+
+use std::process::ExitCode;
+
+use crate::report::Verdict;
+
+/// How the program ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// The expectation was met.
+    Ok,
+    /// A property failed, or an expected failure did not happen.
+    Failed,
+    /// Bad command line or bad scenario; clap's own code.
+    Usage,
+    /// Too little was seen.
+    Inconclusive,
+    /// The same seed gave another trace.
+    NotDeterministic,
+    /// A repro or trace of another format version.
+    OtherFormat,
+    /// A bug in the tool itself.
+    Internal,
+    /// Interrupted; what was found is saved.
+    Interrupted,
+}
+
+impl Exit {
+    /// The number.
+    pub const fn code(self) -> u8 {
+        match self {
+            Exit::Ok => 0,
+            Exit::Failed => 1,
+            Exit::Usage => 2,
+            Exit::Inconclusive => 3,
+            Exit::NotDeterministic => 4,
+            Exit::OtherFormat => 5,
+            Exit::Internal => 70,
+            Exit::Interrupted => 130,
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> ExitCode {
+        ExitCode::from(exit.code())
+    }
+}
+
+impl From<Verdict> for Exit {
+    fn from(verdict: Verdict) -> Exit {
+        match verdict {
+            Verdict::Pass => Exit::Ok,
+            Verdict::Fail => Exit::Failed,
+            Verdict::Inconclusive => Exit::Inconclusive,
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! Which scenario, and what is changed in it before it runs?
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use super::{Exit, Output};
+use crate::scenario::{self, Change, Scenario, Source, diagnostic};
+
+/// A scenario and the file it came from.
+pub struct Loaded {
+    /// The file.
+    pub source: Source,
+    /// What it says.
+    pub scenario: Scenario,
+}
+
+/// Reads a scenario, or says what is wrong with it.
+pub fn load(path: &Path, changes: &[Change], output: &mut Output) -> Result<Loaded, Exit> {
+    let source = Source::read(path).map_err(|why| output.fail(Exit::Usage, &why))?;
+    match scenario::load(&source.text, changes) {
+        Ok(scenario) => Ok(Loaded { source, scenario }),
+        Err(problems) => {
+            output.note(&diagnostic::render(&source.path, &source.text, &problems, true));
+            let other = problems.iter().any(|problem| problem.other_version);
+            Err(if other { Exit::OtherFormat } else { Exit::Usage })
+        }
+    }
+}
+
+/// `PATH=VALUE` of `--set`: a value that is JSON is taken as JSON, any other as a string.
+pub fn change(text: &str) -> Result<Change, String> {
+    let (path, value) = text.split_once('=').ok_or("write PATH=VALUE, such as faults.0.for=100ms")?;
+    let path: Vec<String> = keys(path);
+    if path.iter().any(String::is_empty) {
+        return Err("a path is keys and positions with dots between: faults.0.for".into());
+    }
+    let value = serde_json::from_str(value).unwrap_or_else(|_| value.into());
+    Ok(Change { path, value })
+}
+
+/// Splits at dots; Kafka's keys, which have dots of their own, stand in brackets: `broker_config[a.b.c]`.
+fn keys(path: &str) -> Vec<String> {
+    let mut keys = vec![String::new()];
+    let mut bracketed = false;
+    for c in path.chars() {
+        match c {
+            '[' if !bracketed => {
+                bracketed = true;
+                keys.push(String::new());
+            }
+            ']' if bracketed => bracketed = false,
+            '.' if !bracketed => keys.push(String::new()),
+            c => {
+                if let Some(last) = keys.last_mut() {
+                    last.push(c);
+                }
+            }
+        }
+    }
+    keys
+}
+
+/// The scenario files that `paths` name: files as they are, directories with everything below them, in order.
+pub fn scenarios(paths: &[PathBuf]) -> Result<Vec<PathBuf>, String> {
+    let mut found = Vec::new();
+    for path in paths {
+        if path.is_dir() {
+            let before = found.len();
+            walk(path, &mut found)?;
+            if found.len() == before {
+                return Err(format!("{} has no *.scenario.json or *.repro.json", path.display()));
+            }
+        } else {
+            found.push(path.clone());
+        }
+    }
+    Ok(found)
+}
+
+fn walk(dir: &Path, found: &mut Vec<PathBuf>) -> Result<(), String> {
+    let failed = |error: std::io::Error| format!("{} cannot be read: {error}", dir.display());
+    let mut entries: Vec<PathBuf> = Vec::new();
+    for entry in fs::read_dir(dir).map_err(failed)? {
+        entries.push(entry.map_err(failed)?.path());
+    }
+    entries.sort();
+    for path in entries {
+        // Not through links: they may lead in circles.
+        if path.is_symlink() {
+            continue;
+        }
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if path.is_dir() {
+            walk(&path, found)?;
+        } else if name.ends_with(".scenario.json") || name.ends_with(".repro.json") {
+            found.push(path);
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_is_a_path_and_a_value() {
+        let it = change("faults.0.for=100ms").expect("is one");
+        assert_eq!((it.path, it.value), (vec!["faults".into(), "0".into(), "for".into()], "100ms".into()));
+        let it = change("topology.broker_config[replica.lag.time.max.ms]=500").expect("is one");
+        assert_eq!(it.path, ["topology", "broker_config", "replica.lag.time.max.ms"]);
+        assert_eq!(it.value, 500);
+        assert!(change("faults.0.for").is_err() && change("=3").is_err() && change("a..b=3").is_err());
+    }
+}
