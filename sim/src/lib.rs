@@ -8,6 +8,8 @@ pub mod latency;
 pub mod network;
 
 pub mod check;
+pub mod history;
+pub mod mirror;
 pub mod world_event;
 
 pub mod digest;

@@ -30,21 +30,51 @@ pub struct Found {
     at: Instant,
     violations: Vec<Violation>,
     counts: Vec<(&'static str, u64)>,
+    aside: Option<NodeId>,
+    asides: Vec<(NodeId, usize, Violation)>,
 }
 
 impl Found {
     pub(super) fn new(names: Box<dyn Names>, keep: usize) -> Found {
-        Found {
-            names,
-            keep: if keep == 0 { 4 } else { keep },
-            at: Instant::ZERO,
-            violations: Vec::new(),
-            counts: Vec::new(),
-        }
+        Found { names, keep: if keep == 0 { 4 } else { keep }, at: Instant::ZERO, violations: Vec::new(), counts: Vec::new(), aside: None, asides: Vec::new() }
     }
 
     pub(super) fn now(&mut self, at: Instant) {
         self.at = at;
+        self.aside = None;
+    }
+
+    /// What follows was seen at a node's step, before the canonical order of this instant is known.
+    pub(super) fn aside(&mut self, at: Instant, node: NodeId) {
+        self.at = at;
+        self.aside = Some(node);
+    }
+
+    /// The instant is over: what was seen at steps goes in by node.
+    pub(super) fn settle_aside(&mut self) {
+        if self.asides.is_empty() {
+            return;
+        }
+        let mut asides = std::mem::take(&mut self.asides);
+        asides.sort_by_key(|(node, nth, _)| (*node, *nth));
+        for (_, _, violation) in asides {
+            if self.count(violation.check) {
+                self.violations.push(violation);
+            }
+        }
+    }
+
+    /// Counts one more of a check; says whether it is to be kept.
+    fn count(&mut self, check: &'static str) -> bool {
+        let count = match self.counts.iter_mut().find(|(name, _)| *name == check) {
+            Some((_, count)) => count,
+            None => {
+                self.counts.push((check, 0));
+                &mut self.counts.last_mut().expect("just pushed").1
+            }
+        };
+        *count += 1;
+        *count <= self.keep as u64
     }
 
     pub(super) fn violations(&self) -> &[Violation] {
@@ -64,15 +94,13 @@ impl Found {
         partition: Option<TopicPartition>,
         tell: impl FnOnce(&dyn Names) -> (String, Vec<(&'static str, String)>),
     ) {
-        let count = match self.counts.iter_mut().find(|(name, _)| *name == check) {
-            Some((_, count)) => count,
-            None => {
-                self.counts.push((check, 0));
-                &mut self.counts.last_mut().expect("just pushed").1
+        if let Some(node) = self.aside {
+            if self.asides.len() < 1_024 {
+                let (headline, lines) = tell(self.names.as_ref());
+                let violation = Violation { check, at: self.at, partition, headline, lines };
+                self.asides.push((node, self.asides.len(), violation));
             }
-        };
-        *count += 1;
-        if *count <= self.keep as u64 {
+        } else if self.count(check) {
             let (headline, lines) = tell(self.names.as_ref());
             self.violations.push(Violation { check, at: self.at, partition, headline, lines });
         }

@@ -1,16 +1,29 @@
-//! What must hold of every run? One promise a file; this one is the judge that puts them to work.
+//! What must hold of every run? One promise a file; this one is the list of them.
 //!
 //! The engine tells the judge what nodes noted and what the world did to them. The judge keeps a picture of
-//! the cluster and of what clients were told, and asks the checks that care. Everything across nodes is
-//! looked at in canonical order, `(at, node, nth)`, so that a verdict does not hang on who was polled first.
+//! the cluster (`mirror`) and of what clients were told (`history`), and asks the checks that care. Everything
+//! across nodes is looked at in canonical order, `(at, node, nth)`, so that a verdict does not hang on who was
+//! polled first.
 
 mod found;
-mod setup;
 mod judge;
+mod setup;
+#[cfg(test)]
+pub mod testing;
 
-pub use found::{Found, Violation};
-pub use judge::Judge;
-pub use setup::{ClientInfo, ClientKind, JudgeSetup, Patience, TopicRules};
+use trial_model::{
+    event::{Event, EventKind},
+    node::Node,
+    time::Instant,
+    units::NodeId,
+};
+
+pub use self::{
+    found::{Found, Name, Violation},
+    judge::Judge,
+    setup::{ClientInfo, ClientKind, JudgeSetup, Patience, TopicRules},
+};
+use crate::{history::History, mirror::Cluster, world_event::WorldEvent};
 
 /// Whether a check says that something bad never happens, or that something good happens in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,4 +45,125 @@ pub struct CheckInfo {
     pub kind: Kind,
     /// What it promises, in a sentence.
     pub about: &'static str,
+}
+
+/// What a check wants to be asked about.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Hears {
+    /// Events before they change the picture.
+    pub before: &'static [EventKind],
+    /// Events after they have changed it.
+    pub after: &'static [EventKind],
+    /// Events right at a node's step, with the node to look into.
+    pub inspects: &'static [EventKind],
+    /// The end of every instant at which metadata was committed or told of.
+    pub truths: bool,
+    /// Ten times a simulated second.
+    pub ticks: bool,
+}
+
+/// What a check sees.
+#[derive(Clone, Copy)]
+pub struct Scene<'a> {
+    /// Now.
+    pub at: Instant,
+    /// Who speaks; nobody in particular at ticks and ends.
+    pub node: NodeId,
+    /// The cluster.
+    pub cluster: &'a Cluster,
+    /// What clients did and were told.
+    pub history: &'a History,
+    /// The scenario.
+    pub setup: &'a JudgeSetup,
+}
+
+/// A promise, and how it is watched.
+pub trait Check {
+    /// What it wants to be asked about.
+    fn hears(&self) -> Hears;
+    /// An event, before it changes the picture.
+    fn before(&mut self, _scene: Scene<'_>, _event: &Event, _found: &mut Found) {}
+    /// An event, after it has changed the picture.
+    fn after(&mut self, _scene: Scene<'_>, _event: &Event, _found: &mut Found) {}
+    /// What the world did, after it has changed the picture.
+    fn world(&mut self, _scene: Scene<'_>, _event: &WorldEvent, _found: &mut Found) {}
+    /// A node right after a step that noted an event this check asked for. Knows this node only.
+    fn inspect(&mut self, _at: Instant, _node: NodeId, _state: &Node, _event: &Event, _found: &mut Found) {}
+    /// The end of an instant at which a controller told of a committed record.
+    fn truth(&mut self, _scene: Scene<'_>, _found: &mut Found) {}
+    /// A tenth of a second has passed.
+    fn tick(&mut self, _scene: Scene<'_>, _found: &mut Found) {}
+    /// What has not come to rest, if anything: for liveness.
+    fn unsettled(&self, _scene: Scene<'_>) -> Option<Unsettled> {
+        None
+    }
+    /// The run is over.
+    fn finish(&mut self, _scene: Scene<'_>, _found: &mut Found) {}
+}
+
+/// What has not come to rest, and the lines of a report that say why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unsettled {
+    /// What, in a line.
+    pub what: String,
+    /// Of which partition.
+    pub partition: Option<trial_model::units::TopicPartition>,
+    /// The lines of a report.
+    pub lines: Vec<(&'static str, String)>,
+}
+
+impl Unsettled {
+    /// Something that has not come to rest, in a line.
+    pub fn new(what: String) -> Unsettled {
+        Unsettled { what, partition: None, lines: Vec::new() }
+    }
+
+    /// The same, of a partition.
+    #[must_use]
+    pub fn of(mut self, partition: trial_model::units::TopicPartition) -> Unsettled {
+        self.partition = Some(partition);
+        self
+    }
+
+    /// The same, with a line for the report.
+    #[must_use]
+    pub fn line(mut self, label: &'static str, text: String) -> Unsettled {
+        self.lines.push((label, text));
+        self
+    }
+}
+
+const fn safety(name: &'static str, code: &'static str, about: &'static str) -> CheckInfo {
+    CheckInfo { name, code, kind: Kind::Safety, about }
+}
+
+macro_rules! checks {
+    ($($module:ident)*) => {
+        $(mod $module;)*
+
+        /// Every check, liveness in causal order.
+        pub const CATALOGUE: &[CheckInfo] = &[$($module::INFO,)*];
+
+        fn all() -> Vec<(CheckInfo, Box<dyn Check>)> {
+            vec![$(($module::INFO, $module::check()),)*]
+        }
+    };
+}
+
+checks! {
+    no_panics
+    leader_has_all_committed
+    candidates_have_all_committed
+    committed_records_exist
+    maximal_isr_covers_isr
+    isr_members_agree
+    replicas_agree
+    epoch_and_offset_name_one_record
+    single_leader_per_epoch
+    acks_all_needs_min_insync
+    high_watermark_in_bounds
+    follower_high_watermark_is_shared
+    no_truncation_below_high_watermark
+    unclean_replica_is_excluded
+    one_isr_proposal_in_flight
 }

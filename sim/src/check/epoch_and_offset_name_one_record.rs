@@ -1,0 +1,105 @@
+//! Does a leader epoch and an offset name one record for all time? (`WB-UniqueEO`)
+
+use std::collections::BTreeMap;
+
+use trial_model::{
+    event::{Event, EventKind},
+    units::{LeaderEpoch, NodeId, Offset, TopicPartition},
+};
+
+use super::{Check, CheckInfo, Found, Hears, Name, Scene, safety};
+use crate::mirror::{Lookup, Trunk};
+
+pub(super) const INFO: CheckInfo = safety(
+    "epoch_and_offset_name_one_record",
+    "WB-UniqueEO",
+    "A leader epoch and an offset name at most one record, over all replicas and all time.",
+);
+
+type Named = BTreeMap<(LeaderEpoch, Offset), (Offset, u32, NodeId)>;
+
+/// What each partition's names stand for, where that is not committed.
+#[derive(Default)]
+struct EpochAndOffsetNameOneRecord {
+    names: Lookup<TopicPartition, (Named, usize)>,
+}
+
+pub(super) fn check() -> Box<dyn Check> {
+    Box::new(EpochAndOffsetNameOneRecord::default())
+}
+
+impl Check for EpochAndOffsetNameOneRecord {
+    fn hears(&self) -> Hears {
+        Hears { after: &[EventKind::Appended], ..Hears::default() }
+    }
+
+    fn after(&mut self, scene: Scene<'_>, event: &Event, found: &mut Found) {
+        let Event::Appended { partition: id, base, end, epoch, crc, .. } = *event else { return };
+        let Some(partition) = scene.cluster.partition(id) else { return };
+        let committed = (base < partition.trunk.end).then(|| partition.trunk.at(base)).flatten();
+        let before = match committed {
+            Some((known, other)) if known == epoch => (other != crc).then_some((other, None)),
+            _ => {
+                let (names, prune_at) = self.names.entry(id).or_insert_with(|| (Named::new(), 256));
+                let clash = clash(names, epoch, base, end, crc);
+                if clash.is_none() {
+                    names.entry((epoch, base)).or_insert((end, crc, scene.node));
+                    if names.len() >= *prune_at {
+                        prune(names, &partition.trunk);
+                        *prune_at = (names.len() * 2).max(256);
+                    }
+                }
+                clash
+            }
+        };
+        let Some((other, who)) = before else { return };
+        let node = scene.node;
+        found.report(INFO.name, Some(id), |n| {
+            (
+                format!("epoch {epoch} offset {base} of {} names two records", Name(n, id)),
+                vec![
+                    ("first", format!("crc {other:08x}{}", who.map_or(", committed".into(), |who| format!(" on {}", Name(n, who))))),
+                    ("second", format!("crc {crc:08x} on {}", Name(n, node))),
+                ],
+            )
+        });
+    }
+}
+
+fn clash(names: &Named, epoch: LeaderEpoch, base: Offset, end: Offset, crc: u32) -> Option<(u32, Option<NodeId>)> {
+    let ((known, at), (known_end, known_crc, node)) = names.range(..=(epoch, base)).next_back()?;
+    if *known != epoch || *known_end <= base || (*at == base && *known_crc == crc && *known_end == end) {
+        return None;
+    }
+    Some((*known_crc, Some(*node)))
+}
+
+/// What is committed, the trunk remembers.
+fn prune(names: &mut Named, trunk: &Trunk) {
+    names.retain(|(epoch, base), (_, crc, _)| trunk.at(*base) != Some((*epoch, *crc)));
+    while names.len() > 16_384 {
+        names.pop_first();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::testing::*, INFO};
+    use crate::world_event::Stop;
+
+    #[test]
+    fn a_leader_that_goes_on_in_its_epoch_after_losing_its_tail_is_noticed() {
+        let mut bench = Bench::of(INFO.name).begun();
+        bench.replicated(0, 1, 7, &[2]).stop(b(1), Stop::PowerLoss).start(b(1)).recovered(1, 0, None);
+        bench.append(b(1), Leader, 0, 1, 9);
+        assert_eq!(bench.fired(), 1);
+    }
+
+    #[test]
+    fn the_same_offset_in_another_epoch_is_another_record() {
+        let mut bench = Bench::of(INFO.name).begun();
+        bench.replicated(0, 1, 7, &[2, 3]).truncate(3, 0, 0).append(b(3), Leader, 0, 2, 9);
+        bench.append(b(2), Follower, 1, 1, 8).append(b(3), Follower, 1, 1, 8);
+        assert_eq!(bench.fired(), 0);
+    }
+}

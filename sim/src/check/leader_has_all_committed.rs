@@ -1,0 +1,120 @@
+//! Does whoever leads have everything that was committed? (`WB-LC`)
+
+use trial_model::event::{Event, EventKind};
+
+use super::{Check, CheckInfo, Found, Hears, Name, Scene, safety};
+
+pub(super) const INFO: CheckInfo = safety(
+    "leader_has_all_committed",
+    "WB-LC",
+    "The newest leader of a partition holds every committed record, unless an unclean election was allowed.",
+);
+
+struct LeaderHasAllCommitted;
+
+pub(super) fn check() -> Box<dyn Check> {
+    Box::new(LeaderHasAllCommitted)
+}
+
+impl Check for LeaderHasAllCommitted {
+    fn hears(&self) -> Hears {
+        Hears {
+            before: &[EventKind::LeaderStarted],
+            after: &[EventKind::HighWatermarkAdvanced],
+            ..Hears::default()
+        }
+    }
+
+    fn before(&mut self, scene: Scene<'_>, event: &Event, found: &mut Found) {
+        let Event::LeaderStarted { partition: id, epoch, log_end, .. } = *event else { return };
+        let Some(partition) = scene.cluster.partition(id).filter(|partition| !partition.deleted) else { return };
+        if partition.newest_epoch().is_some_and(|newest| newest > epoch) {
+            return;
+        }
+        if partition.rules.unclean && partition.election(epoch).is_some_and(|elected| elected.unclean) {
+            return;
+        }
+        let committed = partition.high_watermark;
+        let replica = partition.replica(scene.node);
+        let parts = replica.is_some_and(|replica| replica.parts(&partition.trunk));
+        if log_end >= committed && !parts {
+            return;
+        }
+        let node = scene.node;
+        found.report(INFO.name, Some(id), |n| {
+            let what = if parts { "other records than" } else { "not all of" };
+            (
+                format!("{} leads {} with {what} the committed ones", Name(n, node), Name(n, id)),
+                vec![
+                    ("leader", format!("{} in epoch {epoch}, its log ends at {log_end}", Name(n, node))),
+                    ("committed", format!("up to {committed}{}", moved(partition, n))),
+                    ("agrees", format!("up to {}", replica.map_or(0, |replica| replica.agreed.0))),
+                    ("lossy", format!("{} restarts lost records on a disk", partition.lossy_restarts)),
+                ],
+            )
+        });
+    }
+
+    fn after(&mut self, scene: Scene<'_>, event: &Event, found: &mut Found) {
+        let Event::HighWatermarkAdvanced { partition: id, epoch, to, .. } = *event else { return };
+        let Some(partition) = scene.cluster.partition(id).filter(|partition| !partition.deleted) else { return };
+        if partition.is_newest(scene.node, epoch) || !partition.lawful(epoch) {
+            return;
+        }
+        let Some(newest) = partition.leaderships.last().filter(|newest| newest.epoch > epoch) else { return };
+        let Some(replica) = partition.replica(newest.node).filter(|_| partition.is_newest(newest.node, newest.epoch))
+        else {
+            return;
+        };
+        if !replica.open || replica.holds(&partition.trunk, to) {
+            return;
+        }
+        let node = scene.node;
+        found.report(INFO.name, Some(id), |n| {
+            (
+                format!("{} leads {} without records that an earlier leader commits", Name(n, newest.node), Name(n, id)),
+                vec![
+                    ("leader", format!("{} in epoch {}, its log ends at {}", Name(n, newest.node), newest.epoch, replica.end)),
+                    ("committed", format!("up to {to} by {} in epoch {epoch}", Name(n, node))),
+                ],
+            )
+        });
+    }
+}
+
+/// Who committed last, for a report: `: broker-1 in epoch 4 at 3.066s on {1,2}`.
+pub(super) fn moved(partition: &crate::mirror::Partition, n: &dyn trial_model::event::Names) -> String {
+    partition.moved.as_ref().map_or(String::new(), |moved| {
+        format!(": {} in epoch {} at {}s on {}", Name(n, moved.node), moved.epoch, moved.at, moved.counted)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::testing::*, INFO};
+
+    #[test]
+    fn a_leader_without_a_committed_record_is_noticed() {
+        let mut bench = Bench::of(INFO.name).begun();
+        bench.replicated(0, 1, 7, &[2]).hw(1, 1, 1, &[1, 2]);
+        bench.elect(3, 2, &[3]).leads(3, 2);
+        assert_eq!(bench.fired(), 1);
+    }
+
+    #[test]
+    fn a_leader_without_a_record_that_nobody_committed_is_well() {
+        let mut bench = Bench::of(INFO.name).begun();
+        bench.replicated(0, 1, 7, &[2, 3]).hw(1, 1, 1, &[1, 2, 3]).replicated(1, 1, 8, &[]);
+        bench.elect(3, 2, &[2, 3]).leads(3, 2);
+        // A leader that nobody told of its fall commits what the new one has as well.
+        bench.hw(1, 1, 1, &[1, 2, 3]);
+        assert_eq!(bench.fired(), 0);
+    }
+
+    #[test]
+    fn a_zombie_that_commits_what_the_new_leader_lacks_is_noticed() {
+        let mut bench = Bench::of(INFO.name).begun();
+        bench.replicated(0, 1, 7, &[2]).elect(3, 2, &[2, 3]).leads(3, 2).hw(1, 1, 1, &[1, 2]);
+        assert_eq!(bench.fired(), 1);
+    }
+}

@@ -1,0 +1,81 @@
+//! Is nothing cut off that is committed? (`WB-NoTruncBelowHW`)
+
+use trial_model::{
+    event::{Event, EventKind, TruncateReason},
+    units::Offset,
+};
+
+use super::{Check, CheckInfo, Found, Hears, Name, Scene, safety};
+
+pub(super) const INFO: CheckInfo = safety(
+    "no_truncation_below_high_watermark",
+    "WB-NoTruncBelowHW",
+    "No replica cuts off a committed record, nor anything below its own high watermark while elections are clean.",
+);
+
+struct NoTruncationBelowHighWatermark;
+
+pub(super) fn check() -> Box<dyn Check> {
+    Box::new(NoTruncationBelowHighWatermark)
+}
+
+impl Check for NoTruncationBelowHighWatermark {
+    fn hears(&self) -> Hears {
+        Hears { before: &[EventKind::Truncated], ..Hears::default() }
+    }
+
+    fn before(&mut self, scene: Scene<'_>, event: &Event, found: &mut Found) {
+        let Event::Truncated { partition: id, from, to, why, high_watermark } = *event else { return };
+        let Some(partition) = scene.cluster.partition(id).filter(|partition| !partition.deleted) else { return };
+        let Some(replica) = partition.replica(scene.node) else { return };
+        if to >= from && (why == TruncateReason::Snapshot || partition.trunk.start >= from) {
+            return;
+        }
+        // A log begun anew beyond its end loses all it has.
+        let first_gone = if to > from { replica.start } else { to };
+        let first_gone = first_gone.max(partition.trunk.start);
+        let committed = partition.high_watermark.min(replica.agreed);
+        let cuts_committed = !replica.opaque && first_gone < committed;
+        let cuts_own = partition.regime.is_none() && first_gone < high_watermark.min(from);
+        if !cuts_committed && !cuts_own {
+            return;
+        }
+        let node = scene.node;
+        found.report(INFO.name, Some(id), |n| {
+            let what = if cuts_committed { "committed records" } else { "records below its own high watermark" };
+            let until = if cuts_committed { committed } else { high_watermark };
+            (
+                format!("{} cuts {what} off {}", Name(n, node), Name(n, id)),
+                vec![
+                    ("cut", format!("{} {from} → {to} ({why})", Name(n, node))),
+                    ("committed", format!("up to {}, shared up to {}", partition.high_watermark, replica.agreed)),
+                    ("gone", format!("@{first_gone}..{}", until.max(Offset(first_gone.0 + 1)))),
+                    ("own mark", format!("high watermark {high_watermark}")),
+                ],
+            )
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::testing::*, INFO};
+
+    #[test]
+    fn cutting_back_to_a_high_watermark_that_lags_is_noticed() {
+        let mut bench = Bench::of(INFO.name).begun();
+        bench.replicated(0, 1, 7, &[2, 3]).hw(1, 1, 1, &[1, 2, 3]).truncate(2, 0, 0);
+        assert_eq!(bench.fired(), 1);
+    }
+
+    #[test]
+    fn cutting_off_what_parted_or_was_lost_by_an_unclean_leader_is_well() {
+        let mut bench = Bench::of(INFO.name).begun();
+        bench.replicated(0, 1, 7, &[2, 3]).hw(1, 1, 1, &[1, 2, 3]).replicated(1, 1, 8, &[2]);
+        bench.elect(3, 2, &[1, 2, 3]).leads(3, 2).truncate(2, 1, 1).truncate(1, 1, 1);
+        assert_eq!(bench.fired(), 0);
+        let mut bench = Bench::of(INFO.name).begun();
+        bench.replicated(0, 1, 7, &[2]).hw(1, 1, 1, &[1, 2]).elected(3, 2, &[3], true).leads(3, 2).truncate(2, 0, 1);
+        assert_eq!(bench.fired(), 0);
+    }
+}

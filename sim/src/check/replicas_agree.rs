@@ -1,0 +1,80 @@
+//! Do replicas hold the same records below their high watermarks? (`WB-LM`)
+
+use trial_model::event::{Event, EventKind};
+
+use super::{Check, CheckInfo, Found, Hears, Name, Scene, safety};
+
+pub(super) const INFO: CheckInfo = safety(
+    "replicas_agree",
+    "WB-LM",
+    "Any two replicas hold the same records below both their high watermarks.",
+);
+
+struct ReplicasAgree;
+
+pub(super) fn check() -> Box<dyn Check> {
+    Box::new(ReplicasAgree)
+}
+
+impl Check for ReplicasAgree {
+    fn hears(&self) -> Hears {
+        Hears {
+            after: &[
+                EventKind::HighWatermarkAdvanced,
+                EventKind::HighWatermarkAdopted,
+                EventKind::HighWatermarkRestored,
+            ],
+            ..Hears::default()
+        }
+    }
+
+    fn after(&mut self, scene: Scene<'_>, event: &Event, found: &mut Found) {
+        let (id, to, epoch) = match *event {
+            Event::HighWatermarkAdvanced { partition, epoch, to, .. } => (partition, to, Some(epoch)),
+            Event::HighWatermarkAdopted { partition, epoch, to, .. } => (partition, to, Some(epoch)),
+            Event::HighWatermarkRestored { partition, to } => (partition, to, None),
+            _ => return,
+        };
+        let Some(partition) = scene.cluster.partition(id).filter(|partition| !partition.deleted) else { return };
+        let Some(replica) = partition.replica(scene.node).filter(|replica| replica.parts(&partition.trunk)) else {
+            return;
+        };
+        let lawful = match epoch {
+            Some(epoch) => partition.lawful(epoch),
+            None => partition.regime.is_none(),
+        };
+        let Some(own) = replica.tail.front().filter(|own| own.base < to && lawful) else { return };
+        let node = scene.node;
+        found.report(INFO.name, Some(id), |n| {
+            let other = partition.trunk.at(own.base);
+            (
+                format!("{} holds another record of {} @{} than was committed", Name(n, node), Name(n, id), own.base),
+                vec![
+                    ("own", format!("@{}..{} epoch {} crc {:08x}", own.base, own.end, own.epoch, own.crc)),
+                    ("committed", other.map_or("?".into(), |(epoch, crc)| format!("epoch {epoch} crc {crc:08x}"))),
+                    ("below", format!("high watermark {to} of {}", Name(n, node))),
+                ],
+            )
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::testing::*, INFO};
+
+    #[test]
+    fn a_follower_whose_log_parted_below_its_high_watermark_is_noticed() {
+        let mut bench = Bench::of(INFO.name).begun();
+        bench.replicated(0, 1, 7, &[2]).append(b(3), Follower, 0, 0, 9).hw(1, 1, 1, &[1, 2]).adopt(3, 1, 1);
+        assert_eq!(bench.fired(), 1);
+    }
+
+    #[test]
+    fn a_log_that_parts_above_the_high_watermark_is_well() {
+        let mut bench = Bench::of(INFO.name).begun();
+        bench.replicated(0, 1, 7, &[2, 3]).hw(1, 1, 1, &[1, 2, 3]);
+        bench.replicated(1, 1, 8, &[2]).append(b(3), Follower, 1, 0, 9).hw(1, 1, 2, &[1, 2]).adopt(3, 1, 1);
+        assert_eq!(bench.fired(), 0);
+    }
+}

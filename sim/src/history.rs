@@ -1,0 +1,462 @@
+//! What did clients do, and what were they told? Sent, acknowledged, failed, unknown; read, and where.
+//!
+//! This is what anybody could write down outside of the cluster: black-box checks judge by it alone. What is
+//! in flight, and what failed without a word on whether it was written, is held to be unknown.
+
+use std::collections::VecDeque;
+
+use trial_model::{
+    event::{Event, Payload},
+    time::Instant,
+    units::{NodeId, Offset, TopicPartition},
+};
+
+use crate::{
+    mirror::Lookup,
+    world_event::{Phase, WorldEvent},
+};
+
+/// What became of a record that was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Nobody has said yet.
+    InFlight,
+    /// Its producer was told that it was appended.
+    Acked,
+    /// Its producer gave it up, or died; it may be in the log.
+    Unknown,
+    /// It is not in the log.
+    Failed,
+}
+
+/// A record that a client sent.
+#[derive(Clone, Copy, Debug)]
+pub struct Sent {
+    /// Who sent it.
+    pub node: NodeId,
+    /// Its place among the partitions of the history.
+    pub place: u32,
+    /// Its place among everything that its producer sent.
+    pub nth: u32,
+    /// Its value.
+    pub value: Value,
+    /// When it was sent.
+    pub at: Instant,
+    /// When its outcome was told.
+    pub told: Instant,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// The offset it was acknowledged at.
+    pub acked_at: Option<Offset>,
+    /// The first offset at which anybody read it.
+    pub read_at: Option<Offset>,
+    /// Whether a client of the audit read it.
+    pub audited: bool,
+}
+
+/// A value by what names it: what stands before its slash, and the number after.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Value {
+    prefix: u32,
+    width: u8,
+    number: u64,
+}
+
+/// One partition's history.
+#[derive(Clone, Debug)]
+pub struct Partition {
+    /// Which.
+    pub id: TopicPartition,
+    /// What was read at an offset: the record's place plus one; zero where nothing was.
+    read: Vec<u32>,
+    /// What waits for its outcome, oldest first.
+    pending: VecDeque<u32>,
+    /// When a record was acknowledged last.
+    pub last_ack: Instant,
+    /// One past the greatest offset that a client of the audit has read.
+    pub audited_to: Offset,
+    /// Whether a client of the audit has read a record that a client of the audit wrote: whoever reads from
+    /// the start has then seen everything before.
+    pub audit_complete: bool,
+    /// Records of the audit that were acknowledged.
+    pub audit_acked: u32,
+}
+
+/// Where a consumer is in a partition.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Position {
+    /// The offset it should read next; `None` if it may be anywhere.
+    pub next: Option<Offset>,
+    /// Whether it is assigned the partition.
+    pub assigned: bool,
+}
+
+/// What the event that is being looked at meant.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Latest {
+    /// The record it was about.
+    pub record: Option<u32>,
+    /// The place of its partition.
+    pub place: u32,
+    /// Where its consumer was before.
+    pub expected: Option<Offset>,
+    /// Which record had been read at the same offset before.
+    pub read_before: Option<u32>,
+    /// At which offset the record had been read before.
+    pub first_read: Option<Offset>,
+}
+
+/// What a client has achieved since the cluster was left in peace.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Since {
+    /// Records it was told to send.
+    pub sent: u32,
+    /// Records that were acknowledged, or read.
+    pub done: u32,
+    /// When it sent the first.
+    pub first: Option<Instant>,
+}
+
+/// Everything clients did and were told.
+#[derive(Default)]
+pub struct History {
+    /// The records, in the order in which they were sent.
+    pub records: Vec<Sent>,
+    by_tag: Lookup<(u32, u64), u32>,
+    by_value: Lookup<(u64, Value), u32>,
+    /// The partitions, in the order in which they were first heard of.
+    pub partitions: Vec<Partition>,
+    index: Lookup<TopicPartition, u32>,
+    positions: Vec<(NodeId, Vec<(u32, Position)>)>,
+    prefixes: Vec<Vec<u8>>,
+    by_prefix: Lookup<Vec<u8>, u32>,
+    counts: Vec<(NodeId, u32)>,
+    /// Since the settle phase began, by client.
+    pub since: Vec<(NodeId, Since)>,
+    auditors: Vec<NodeId>,
+    settling: bool,
+    /// What the event that is being looked at meant.
+    pub latest: Latest,
+}
+
+impl History {
+    /// Nothing has happened; `auditors` are the clients of the audit.
+    pub fn new(auditors: Vec<NodeId>) -> History {
+        History { auditors, ..History::default() }
+    }
+
+    /// Whether a client belongs to the audit.
+    pub fn is_auditor(&self, node: NodeId) -> bool {
+        self.auditors.contains(&node)
+    }
+
+    /// The history of a partition.
+    pub fn partition(&self, id: TopicPartition) -> Option<&Partition> {
+        self.index.get(&id).and_then(|at| self.partitions.get(*at as usize))
+    }
+
+    /// The record last heard of at `offset`, by its place.
+    pub fn read(&self, place: u32, offset: Offset) -> Option<u32> {
+        let read = &self.partitions.get(place as usize)?.read;
+        read.get(offset.0 as usize)?.checked_sub(1)
+    }
+
+    /// Every offset of a partition at which a record was read, with that record.
+    pub fn reads(&self, place: u32) -> impl Iterator<Item = (Offset, &Sent)> {
+        let read = self.partitions.get(place as usize).map_or(&[][..], |partition| &partition.read);
+        read.iter().enumerate().filter_map(|(offset, record)| {
+            Some((Offset(offset as u64), self.records.get(record.checked_sub(1)? as usize)?))
+        })
+    }
+
+    /// One past the greatest offset at which anything was read.
+    pub fn read_end(&self, place: u32) -> Offset {
+        Offset(self.partitions.get(place as usize).map_or(0, |partition| partition.read.len() as u64))
+    }
+
+    /// The oldest record of a partition that still waits for its outcome.
+    pub fn oldest_pending(&self, place: u32) -> Option<&Sent> {
+        let partition = self.partitions.get(place as usize)?;
+        partition.pending.iter().map(|at| &self.records[*at as usize]).find(|sent| sent.outcome == Outcome::InFlight)
+    }
+
+    /// Where a consumer is in every partition that it ever read or was assigned.
+    pub fn positions(&self, node: NodeId) -> impl Iterator<Item = (&Partition, Position)> {
+        let list = self.positions.iter().find(|(owner, _)| *owner == node).map_or(&[][..], |(_, list)| &list[..]);
+        list.iter().map(|(place, position)| (&self.partitions[*place as usize], *position))
+    }
+
+    /// A value as it began: `p1/001226`.
+    pub fn show(&self, value: Value) -> String {
+        let prefix = self.prefixes.get(value.prefix as usize).map_or("".into(), |bytes| String::from_utf8_lossy(bytes));
+        match value.width {
+            0 => format!("\"{prefix}\""),
+            width => format!("\"{prefix}/{:0width$}\"", value.number, width = usize::from(width)),
+        }
+    }
+
+    /// Takes what the world did.
+    pub fn world(&mut self, at: Instant, event: &WorldEvent) {
+        match event {
+            WorldEvent::NodeStopped { node, .. } => {
+                for sent in &mut self.records {
+                    if sent.node == *node && sent.outcome == Outcome::InFlight {
+                        (sent.outcome, sent.told) = (Outcome::Unknown, at);
+                    }
+                }
+                self.positions.retain(|(owner, _)| owner != node);
+            }
+            WorldEvent::PhaseBegan(Phase::Settle) => {
+                self.settling = true;
+                self.since.clear();
+            }
+            _ => {}
+        }
+    }
+
+    /// Takes what a client said.
+    pub fn apply(&mut self, now: Instant, node: NodeId, event: &Event) {
+        self.latest = Latest::default();
+        match event {
+            Event::RecordSent { tag, partition, value, .. } => self.sent(now, node, tag.0, *partition, value),
+            Event::RecordAcked { tag, partition, offset } => self.acked(now, node, tag.0, *partition, *offset),
+            Event::RecordFailed { tag, maybe_written, .. } => {
+                let outcome = if *maybe_written { Outcome::Unknown } else { Outcome::Failed };
+                self.told(now, node, tag.0, outcome);
+            }
+            Event::Delivered { partition, offset, value, .. } => self.delivered(now, node, *partition, *offset, value),
+            Event::Assigned { partitions } => {
+                let places: Vec<u32> = partitions.iter().map(|partition| self.place(*partition)).collect();
+                let list = self.positions_of(node);
+                list.retain(|(place, _)| places.contains(place));
+                for place in places {
+                    match list.iter_mut().find(|(known, _)| *known == place) {
+                        Some((_, position)) => position.assigned = true,
+                        None => list.push((place, Position { next: None, assigned: true })),
+                    }
+                }
+            }
+            Event::PositionMoved { partition, to, .. } => {
+                let place = self.place(*partition);
+                self.position(node, place).next = Some(*to);
+                self.latest.place = place;
+            }
+            Event::TruncationDetected { partition, .. } => {
+                let place = self.place(*partition);
+                self.position(node, place).next = None;
+            }
+            _ => {}
+        }
+    }
+
+    fn place(&mut self, id: TopicPartition) -> u32 {
+        if let Some(at) = self.index.get(&id) {
+            return *at;
+        }
+        let at = self.partitions.len() as u32;
+        self.partitions.push(Partition {
+            id,
+            read: Vec::new(),
+            pending: VecDeque::new(),
+            last_ack: Instant::ZERO,
+            audited_to: Offset::ZERO,
+            audit_complete: false,
+            audit_acked: 0,
+        });
+        self.index.insert(id, at);
+        at
+    }
+
+    fn positions_of(&mut self, node: NodeId) -> &mut Vec<(u32, Position)> {
+        let at = match self.positions.iter().position(|(owner, _)| *owner == node) {
+            Some(at) => at,
+            None => {
+                self.positions.push((node, Vec::new()));
+                self.positions.len() - 1
+            }
+        };
+        &mut self.positions[at].1
+    }
+
+    fn position(&mut self, node: NodeId, place: u32) -> &mut Position {
+        let list = self.positions_of(node);
+        let at = match list.iter().position(|(known, _)| *known == place) {
+            Some(at) => at,
+            None => {
+                list.push((place, Position::default()));
+                list.len() - 1
+            }
+        };
+        &mut list[at].1
+    }
+
+    /// The name of a value: what stands before the first slash, and the digits after it; or what it begins
+    /// with, if it is not of that form.
+    fn value(&mut self, payload: &Payload) -> Value {
+        let bytes = &payload.0[..payload.0.len().min(64)];
+        let named = bytes.iter().position(|byte| *byte == b'/').and_then(|slash| {
+            let digits = bytes[slash + 1..].iter().take_while(|byte| byte.is_ascii_digit()).take(18).count();
+            (digits > 0).then_some((slash, digits))
+        });
+        let (prefix, width, number) = match named {
+            Some((slash, digits)) => {
+                let number = bytes[slash + 1..][..digits].iter().fold(0, |sum, byte| sum * 10 + u64::from(byte - b'0'));
+                (&bytes[..slash], digits as u8, number)
+            }
+            None => (bytes, 0, 0),
+        };
+        let prefix = match self.by_prefix.get(prefix) {
+            Some(at) => *at,
+            None => {
+                let at = self.prefixes.len() as u32;
+                self.prefixes.push(prefix.to_vec());
+                self.by_prefix.insert(prefix.to_vec(), at);
+                at
+            }
+        };
+        Value { prefix, width, number }
+    }
+
+    fn since(&mut self, node: NodeId) -> &mut Since {
+        let at = match self.since.iter().position(|(owner, _)| *owner == node) {
+            Some(at) => at,
+            None => {
+                self.since.push((node, Since::default()));
+                self.since.len() - 1
+            }
+        };
+        &mut self.since[at].1
+    }
+
+    fn sent(&mut self, now: Instant, node: NodeId, tag: u64, id: TopicPartition, payload: &Payload) {
+        let place = self.place(id);
+        self.latest.place = place;
+        let value = self.value(payload);
+        if let Some(known) = self.by_tag.get(&(node.0, tag)).copied() {
+            let sent = &self.records[known as usize];
+            if sent.value == value && sent.place == place && sent.outcome == Outcome::InFlight {
+                return;
+            }
+        }
+        let nth = match self.counts.iter_mut().find(|(owner, _)| *owner == node) {
+            Some((_, count)) => {
+                *count += 1;
+                *count
+            }
+            None => {
+                self.counts.push((node, 0));
+                0
+            }
+        };
+        let at = self.records.len() as u32;
+        self.records.push(Sent {
+            node,
+            place,
+            nth,
+            value,
+            at: now,
+            told: now,
+            outcome: Outcome::InFlight,
+            acked_at: None,
+            read_at: None,
+            audited: false,
+        });
+        self.by_tag.insert((node.0, tag), at);
+        self.by_value.insert((id.topic.0, value), at);
+        self.partitions[place as usize].pending.push_back(at);
+        self.latest.record = Some(at);
+        if self.settling {
+            let since = self.since(node);
+            since.sent += 1;
+            since.first.get_or_insert(now);
+        }
+    }
+
+    fn told(&mut self, now: Instant, node: NodeId, tag: u64, outcome: Outcome) -> Option<u32> {
+        let at = *self.by_tag.get(&(node.0, tag))?;
+        let sent = &mut self.records[at as usize];
+        (sent.outcome, sent.told) = (outcome, now);
+        let records = &self.records;
+        let partition = &mut self.partitions[records[at as usize].place as usize];
+        while partition.pending.front().is_some_and(|first| records[*first as usize].outcome != Outcome::InFlight) {
+            partition.pending.pop_front();
+        }
+        self.latest.record = Some(at);
+        self.latest.place = records[at as usize].place;
+        Some(at)
+    }
+
+    fn acked(&mut self, now: Instant, node: NodeId, tag: u64, id: TopicPartition, offset: Option<Offset>) {
+        let Some(at) = self.told(now, node, tag, Outcome::Acked) else { return };
+        self.records[at as usize].acked_at = offset;
+        let auditor = self.is_auditor(node);
+        let place = self.place(id);
+        let partition = &mut self.partitions[place as usize];
+        partition.last_ack = now;
+        partition.audit_acked += u32::from(auditor);
+        if self.settling {
+            self.since(node).done += 1;
+        }
+    }
+
+    fn delivered(&mut self, _now: Instant, node: NodeId, id: TopicPartition, offset: Offset, payload: &Payload) {
+        let place = self.place(id);
+        let value = self.value(payload);
+        let record = self.by_value.get(&(id.topic.0, value)).copied();
+        let auditor = self.is_auditor(node);
+        if self.settling {
+            self.since(node).done += 1;
+        }
+        let position = self.position(node, place);
+        let expected = position.next.replace(offset.next());
+        let partition = &mut self.partitions[place as usize];
+        let mut latest = Latest { record, place, expected, read_before: None, first_read: None };
+        if let (Some(at), true) = (record, offset.0 < 1 << 28) {
+            let slot = offset.0 as usize;
+            if partition.read.len() <= slot {
+                partition.read.resize(slot + 1, 0);
+            }
+            latest.read_before = partition.read[slot].checked_sub(1);
+            if latest.read_before.is_none() {
+                partition.read[slot] = at + 1;
+            }
+            let sent = &mut self.records[at as usize];
+            latest.first_read = sent.read_at;
+            sent.read_at.get_or_insert(offset);
+            sent.audited |= auditor;
+            if auditor {
+                let wrote = sent.node;
+                partition.audited_to = partition.audited_to.max(offset.next());
+                partition.audit_complete |= self.auditors.contains(&wrote);
+            }
+        }
+        self.latest = latest;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use trial_model::{event::RecordTag, time::Timestamp, units::TopicId};
+
+    use super::*;
+
+    #[test]
+    fn a_record_is_unknown_until_somebody_says() {
+        let (p1, id) = (NodeId::client(1), TopicPartition::new(TopicId(2), 0));
+        let mut history = History::new(vec![]);
+        for tag in 0..2u64 {
+            let value = Payload(Bytes::from(format!("p1/{tag:06}....")));
+            let event = Event::RecordSent { tag: RecordTag(tag), partition: id, value, timestamp: Timestamp(0) };
+            history.apply(Instant(tag), p1, &event);
+        }
+        history.apply(Instant(5), p1, &Event::RecordAcked { tag: RecordTag(0), partition: id, offset: Some(Offset(9)) });
+        assert_eq!(history.records[0].acked_at, Some(Offset(9)));
+        assert_eq!(history.oldest_pending(0).map(|sent| sent.at), Some(Instant(1)));
+        assert_eq!(history.show(history.records[1].value), "\"p1/000001\"");
+        let stopped = WorldEvent::NodeStopped { node: p1, how: crate::world_event::Stop::Crash, lost_disk: false };
+        history.world(Instant(6), &stopped);
+        assert_eq!(history.records[1].outcome, Outcome::Unknown);
+        assert!(history.oldest_pending(0).is_none());
+    }
+}

@@ -1,0 +1,412 @@
+//! What does every replica's log hold, as far as its owner has said?
+//!
+//! What is committed is kept once, in the partition's `Trunk`; a replica remembers up to where it agrees
+//! with the trunk and only what it has beyond. So a log costs two dozen bytes a batch, not that much a replica.
+
+use std::collections::VecDeque;
+
+use trial_model::{
+    event::ReplicaRole,
+    log::batch::ProducerStamp,
+    units::{LeaderEpoch, NodeId, Offset},
+};
+
+/// A batch in a log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The offset of its first record.
+    pub base: Offset,
+    /// One past its last record.
+    pub end: Offset,
+    /// The epoch it bears.
+    pub epoch: LeaderEpoch,
+    /// Its CRC, which names its content.
+    pub crc: u32,
+    /// Who produced it, if idempotent.
+    pub producer: Option<ProducerStamp>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Kept {
+    base: Offset,
+    len: u32,
+    epoch: LeaderEpoch,
+    crc: u32,
+}
+
+impl Kept {
+    fn end(&self) -> Offset {
+        Offset(self.base.0 + u64::from(self.len))
+    }
+
+    fn is(&self, entry: &Entry) -> bool {
+        self.base == entry.base && self.end() == entry.end && self.epoch == entry.epoch && self.crc == entry.crc
+    }
+}
+
+/// What is committed: the batches below the true high watermark.
+#[derive(Clone, Debug, Default)]
+pub struct Trunk {
+    batches: Vec<Kept>,
+    /// One past the last committed batch that is known whole.
+    pub end: Offset,
+    /// What was before was deleted lawfully: by retention or on demand.
+    pub start: Offset,
+}
+
+/// How a batch compares with what is committed at its offset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compared {
+    /// The same batch.
+    Same,
+    /// Another batch is committed there.
+    Other,
+    /// Nothing is known of the place.
+    Unknown,
+}
+
+impl Trunk {
+    /// Compares a batch with what is committed at its offset.
+    pub fn compare(&self, entry: &Entry) -> Compared {
+        let at = self.batches.partition_point(|kept| kept.base < entry.base);
+        match self.batches.get(at) {
+            Some(kept) if kept.is(entry) => Compared::Same,
+            Some(kept) if kept.base < entry.end => Compared::Other,
+            _ => match at.checked_sub(1).and_then(|before| self.batches.get(before)) {
+                Some(before) if before.end() > entry.base => Compared::Other,
+                _ => Compared::Unknown,
+            },
+        }
+    }
+
+    /// The epoch and CRC of the committed batch that holds `offset`.
+    pub fn at(&self, offset: Offset) -> Option<(LeaderEpoch, u32)> {
+        let at = self.batches.partition_point(|kept| kept.base <= offset).checked_sub(1)?;
+        let kept = self.batches.get(at)?;
+        (offset < kept.end()).then_some((kept.epoch, kept.crc))
+    }
+
+    fn push(&mut self, entry: &Entry) {
+        let len = (entry.end - entry.base).0 as u32;
+        self.batches.push(Kept { base: entry.base, len, epoch: entry.epoch, crc: entry.crc });
+        self.end = entry.end;
+    }
+
+    /// Gives up what is committed from `to` on; returns it.
+    fn cut(&mut self, to: Offset) -> Vec<Entry> {
+        let at = self.batches.partition_point(|kept| kept.end() <= to);
+        let gone = self.batches.split_off(at);
+        self.end = self.end.min(to);
+        gone.iter()
+            .map(|kept| Entry { base: kept.base, end: kept.end(), epoch: kept.epoch, crc: kept.crc, producer: None })
+            .collect()
+    }
+}
+
+/// One replica's log, as its owner has told of it.
+#[derive(Clone, Debug)]
+pub struct Replica {
+    /// Whose.
+    pub node: NodeId,
+    /// Where it begins.
+    pub start: Offset,
+    /// Where it ends, in memory; after a stop, where it ended.
+    pub end: Offset,
+    /// What survives the process.
+    pub written: Offset,
+    /// What survives the power.
+    pub flushed: Offset,
+    /// Below this it holds what the trunk holds.
+    pub agreed: Offset,
+    /// Its batches from `agreed` on.
+    pub tail: VecDeque<Entry>,
+    /// Whether what it holds beyond `agreed` is not known.
+    pub opaque: bool,
+    /// Its high watermark in this life, as far as told.
+    pub high_watermark: Option<Offset>,
+    /// What it does, if it does anything.
+    pub role: Option<ReplicaRole>,
+    /// In which epoch.
+    pub epoch: LeaderEpoch,
+    /// Whether it lost records with the power or the disk and has not been in step with the trunk since.
+    pub lossy: bool,
+    /// Up to where it reached before it lost records, while it has not reached there again: whoever counts it
+    /// may not know yet.
+    pub lost_to: Option<Offset>,
+    /// Whether its log is open in this life.
+    pub open: bool,
+    /// Batches cut off since the last flush: the platter may still have them.
+    pub ghosts: Vec<Entry>,
+    /// Whether something was cut off since the last flush.
+    pub cut_since_flush: bool,
+}
+
+impl Replica {
+    /// An empty log.
+    pub fn new(node: NodeId) -> Replica {
+        Replica {
+            node,
+            start: Offset::ZERO,
+            end: Offset::ZERO,
+            written: Offset::ZERO,
+            flushed: Offset::ZERO,
+            agreed: Offset::ZERO,
+            tail: VecDeque::new(),
+            opaque: false,
+            high_watermark: None,
+            role: None,
+            epoch: LeaderEpoch(0),
+            lossy: false,
+            lost_to: None,
+            open: false,
+            ghosts: Vec::new(),
+            cut_since_flush: false,
+        }
+    }
+
+    /// Whether its log departs from the trunk below the trunk's end.
+    pub fn parts(&self, trunk: &Trunk) -> bool {
+        !self.opaque && self.tail.front().is_some_and(|first| first.base < trunk.end)
+    }
+
+    /// Whether it holds everything committed up to `to`; benefit of the doubt where it is not known.
+    pub fn holds(&self, trunk: &Trunk, to: Offset) -> bool {
+        self.opaque || (self.end >= to && (self.agreed >= to.min(trunk.end) || !self.parts(trunk)))
+    }
+
+    /// The last batch it is known to have.
+    pub fn last(&self) -> Option<&Entry> {
+        self.tail.back()
+    }
+
+    /// The batch at `base`, if it lies beyond `agreed`.
+    pub fn entry(&self, base: Offset) -> Option<&Entry> {
+        let at = self.tail.partition_point(|entry| entry.base < base);
+        self.tail.get(at).filter(|entry| entry.base == base)
+    }
+
+    pub(super) fn settle(&mut self, trunk: &Trunk) {
+        while let Some(first) = self.tail.front() {
+            if first.base >= trunk.end || trunk.compare(first) == Compared::Other {
+                return;
+            }
+            self.agreed = first.end;
+            self.tail.pop_front();
+        }
+    }
+
+    pub(super) fn append(&mut self, entry: Entry, trunk: &Trunk) {
+        if self.opaque && entry.base < trunk.end && trunk.compare(&entry) == Compared::Same {
+            // The leader only sends what follows on what both have: it is in step again.
+            self.opaque = false;
+            self.tail.clear();
+            self.agreed = entry.end;
+        } else if !self.opaque {
+            if entry.base < self.end {
+                self.cut(entry.base);
+            }
+            self.tail.push_back(entry);
+            if entry.base < trunk.end {
+                self.settle(trunk);
+            }
+        }
+        self.end = entry.end;
+        self.in_step(trunk);
+    }
+
+    fn in_step(&mut self, trunk: &Trunk) {
+        if self.lossy && !self.opaque && self.agreed >= trunk.end {
+            self.lossy = false;
+        }
+        if self.lost_to.is_some_and(|to| self.end >= to) {
+            self.lost_to = None;
+        }
+    }
+
+    /// Cuts the log at `to`, which may lie beyond its end: then it begins anew there.
+    pub(super) fn truncate(&mut self, to: Offset) {
+        self.cut_since_flush = true;
+        if to > self.end || to < self.start {
+            self.wipe(to);
+            return;
+        }
+        self.cut(to);
+        self.end = to;
+        if self.agreed >= to {
+            self.agreed = to;
+            self.opaque = false;
+        }
+        self.written = self.written.min(to);
+        self.flushed = self.flushed.min(to);
+        self.high_watermark = self.high_watermark.map(|hw| hw.min(to));
+    }
+
+    /// Everything is gone; the log begins at `start`.
+    pub(super) fn wipe(&mut self, start: Offset) {
+        let node = self.node;
+        let (role, epoch, open, lossy, lost_to) = (self.role, self.epoch, self.open, self.lossy, self.lost_to);
+        *self = Replica { role, epoch, open, lossy, lost_to, cut_since_flush: true, ..Replica::new(node) };
+        (self.start, self.end, self.agreed) = (start, start, start);
+    }
+
+    fn cut(&mut self, to: Offset) {
+        while let Some(last) = self.tail.back().filter(|last| last.end > to).copied() {
+            self.tail.pop_back();
+            if self.ghosts.len() < 4_096 {
+                self.ghosts.push(last);
+            }
+        }
+        self.agreed = self.agreed.min(to);
+    }
+
+    /// Takes back what the trunk has given up and this replica holds, too.
+    pub(super) fn keep(&mut self, given_up: &[Entry], to: Offset) {
+        if self.agreed > to {
+            for entry in given_up.iter().rev().filter(|entry| entry.end <= self.agreed) {
+                self.tail.push_front(*entry);
+            }
+            self.agreed = to;
+        }
+    }
+
+    pub(super) fn flushed_to(&mut self, end: Offset) {
+        self.flushed = end;
+        self.written = self.written.max(end);
+        if end >= self.end {
+            self.ghosts.clear();
+            self.cut_since_flush = false;
+        }
+    }
+
+    /// The log was read back: it reaches from `start` to `end`, and its last batch has `last_crc`.
+    pub(super) fn recovered(&mut self, start: Offset, end: Offset, last_crc: Option<u32>, trunk: &Trunk) {
+        let before = self.end;
+        if end < self.end {
+            self.cut(end);
+            self.lossy |= self.agreed < trunk.end;
+            self.lost_to = Some(before);
+        } else if end > self.end {
+            self.revive(end);
+        }
+        self.start = start;
+        self.end = end;
+        self.written = end;
+        self.flushed = self.flushed.min(end);
+        self.open = true;
+        self.high_watermark = None;
+        self.settle(trunk);
+        let known = self.tail.back().map_or(self.agreed, |last| last.end);
+        let named = match self.tail.back() {
+            Some(last) => last_crc.is_none_or(|crc| crc == last.crc),
+            None => end == start
+                || last_crc.is_none_or(|crc| end.before().and_then(|at| trunk.at(at)).is_none_or(|(_, is)| is == crc)),
+        };
+        if known != end || !named {
+            self.opaque = true;
+            self.tail.clear();
+            if end <= before {
+                self.agreed = self.agreed.min(self.flushed).min(end);
+            }
+        }
+    }
+
+    /// The platter still had what was cut off: takes it back as far as it is remembered.
+    fn revive(&mut self, end: Offset) {
+        let mut at = self.tail.back().map_or(self.agreed, |last| last.end);
+        while at < end {
+            let Some(ghost) = self.ghosts.iter().find(|ghost| ghost.base == at && ghost.end <= end).copied() else {
+                return;
+            };
+            self.tail.push_back(ghost);
+            at = ghost.end;
+        }
+    }
+}
+
+/// Moves the trunk on to `to` with what `leader` has, and lets every replica compare.
+///
+/// Does nothing where the leader itself departs from the trunk: that is for a check to say. Calls `grown`
+/// with every batch that is committed now.
+pub(super) fn commit(trunk: &mut Trunk, replicas: &mut [Replica], leader: NodeId, to: Offset, mut grown: impl FnMut(&Entry)) {
+    if let Some(source) = replicas.iter().find(|replica| replica.node == leader) {
+        if source.parts(trunk) {
+            return;
+        }
+        let first = source.tail.partition_point(|entry| entry.base < trunk.end);
+        for entry in source.tail.range(first..) {
+            if entry.end > to {
+                break;
+            }
+            grown(entry);
+            trunk.push(entry);
+        }
+    }
+    for replica in replicas {
+        replica.settle(trunk);
+        replica.in_step(trunk);
+    }
+}
+
+/// Gives up what is committed beyond what `leader` holds: it leads now, lawfully or not.
+pub(super) fn give_up(trunk: &mut Trunk, replicas: &mut [Replica], leader: NodeId) -> Option<Offset> {
+    let source = replicas.iter().find(|replica| replica.node == leader)?;
+    if source.opaque || source.agreed >= trunk.end {
+        return None;
+    }
+    let to = source.agreed;
+    let gone = trunk.cut(to);
+    for replica in replicas {
+        replica.keep(&gone, to);
+        replica.lossy = replica.lossy && replica.agreed < to;
+    }
+    Some(to)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(base: u64, epoch: u32, crc: u32) -> Entry {
+        Entry { base: Offset(base), end: Offset(base + 1), epoch: LeaderEpoch(epoch), crc, producer: None }
+    }
+
+    #[test]
+    fn a_replica_that_parts_from_the_trunk_is_seen() {
+        let mut trunk = Trunk::default();
+        let mut replicas = vec![Replica::new(NodeId(1)), Replica::new(NodeId(2))];
+        replicas[0].append(entry(0, 1, 7), &trunk);
+        replicas[0].append(entry(1, 1, 8), &trunk);
+        replicas[1].append(entry(0, 1, 7), &trunk);
+        commit(&mut trunk, &mut replicas, NodeId(1), Offset(2), |_| ());
+        assert!(replicas[0].holds(&trunk, Offset(2)) && !replicas[1].holds(&trunk, Offset(2)));
+        replicas[1].append(entry(1, 2, 9), &trunk);
+        assert!(replicas[1].parts(&trunk) && !replicas[1].holds(&trunk, Offset(2)));
+        assert!(replicas[1].tail.len() == 1 && replicas[0].tail.is_empty());
+    }
+
+    #[test]
+    fn what_the_trunk_gives_up_stays_with_those_who_have_it() {
+        let mut trunk = Trunk::default();
+        let mut replicas = vec![Replica::new(NodeId(1)), Replica::new(NodeId(2))];
+        for at in 0..3 {
+            replicas[0].append(entry(at, 1, 7), &trunk);
+        }
+        replicas[1].append(entry(0, 1, 7), &trunk);
+        commit(&mut trunk, &mut replicas, NodeId(1), Offset(3), |_| ());
+        assert_eq!(give_up(&mut trunk, &mut replicas, NodeId(2)), Some(Offset(1)));
+        assert_eq!((trunk.end, replicas[0].tail.len(), replicas[0].end), (Offset(1), 2, Offset(3)));
+    }
+
+    #[test]
+    fn a_log_read_back_longer_than_told_is_known_by_its_ghosts() {
+        let trunk = Trunk::default();
+        let mut replica = Replica::new(NodeId(1));
+        replica.append(entry(0, 1, 7), &trunk);
+        replica.append(entry(1, 1, 8), &trunk);
+        replica.truncate(Offset(1));
+        replica.recovered(Offset(0), Offset(2), Some(8), &trunk);
+        assert!(!replica.opaque && replica.tail.len() == 2);
+        replica.recovered(Offset(0), Offset(3), Some(5), &trunk);
+        assert!(replica.opaque, "nobody told of a third record");
+    }
+}

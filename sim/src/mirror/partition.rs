@@ -1,0 +1,284 @@
+//! What is true of one partition: by the controller's word, and by what its replicas say?
+
+use trial_model::{
+    event::{Event, PartitionState, ReplicaRole, TruncateReason},
+    time::Instant,
+    units::{LeaderEpoch, NodeId, NodeSet, Offset, TopicPartition},
+};
+
+use super::log::{Entry, Replica, Trunk, commit, give_up};
+use crate::check::TopicRules;
+
+/// An election, by the controller's word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Elected {
+    /// The epoch.
+    pub epoch: LeaderEpoch,
+    /// Who, if anybody.
+    pub leader: Option<NodeId>,
+    /// Whether the leader was not known to have everything.
+    pub unclean: bool,
+}
+
+/// A broker that began to lead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Leadership {
+    /// When.
+    pub at: Instant,
+    /// Who.
+    pub node: NodeId,
+    /// In which epoch.
+    pub epoch: LeaderEpoch,
+    /// Where its log ended.
+    pub log_end: Offset,
+}
+
+/// Committed records that a new leader did not have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Loss {
+    /// Who led then, and from when.
+    pub by: Leadership,
+    /// The first record lost.
+    pub from: Offset,
+    /// One past the last.
+    pub to: Offset,
+    /// Whether the election was unclean by the controller's own word.
+    pub unclean: bool,
+}
+
+/// Who moved the true high watermark last, and on whom it counted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Moved {
+    /// When.
+    pub at: Instant,
+    /// Who.
+    pub node: NodeId,
+    /// In which epoch.
+    pub epoch: LeaderEpoch,
+    /// From.
+    pub from: Offset,
+    /// To.
+    pub to: Offset,
+    /// The replicas counted.
+    pub counted: NodeSet,
+}
+
+/// One partition.
+#[derive(Clone, Debug)]
+pub struct Partition {
+    /// Which.
+    pub id: TopicPartition,
+    /// What its topic allows.
+    pub rules: TopicRules,
+    /// Whether its topic is gone.
+    pub deleted: bool,
+    /// The newest state by the controller's word.
+    pub truth: Option<PartitionState>,
+    /// When that began.
+    pub truth_since: Instant,
+    /// The elections, oldest first.
+    pub elected: Vec<Elected>,
+    /// Every replica that ever told of itself, by node.
+    pub replicas: Vec<Replica>,
+    /// What is committed.
+    pub trunk: Trunk,
+    /// The true high watermark: the largest offset that a lawful leader announced.
+    pub high_watermark: Offset,
+    /// Who moved it last.
+    pub moved: Option<Moved>,
+    /// From which epoch on committed records are missing: an earlier leader's word counts no more.
+    pub regime: Option<LeaderEpoch>,
+    /// What was lost, when.
+    pub losses: Vec<Loss>,
+    /// Who led, in the order in which they began; the newest few.
+    pub leaderships: Vec<Leadership>,
+    /// Batches that were committed by the event that is being looked at.
+    pub grown: Vec<Entry>,
+    /// How often a replica lost records to a power failure or with its disk.
+    pub lossy_restarts: u32,
+    /// How often a replica's disk was replaced by an empty one.
+    pub lost_disks: u32,
+}
+
+impl Partition {
+    /// A partition that nothing is known of.
+    pub fn new(id: TopicPartition, rules: TopicRules) -> Partition {
+        Partition {
+            id,
+            rules,
+            deleted: false,
+            truth: None,
+            truth_since: Instant::ZERO,
+            elected: Vec::new(),
+            replicas: Vec::new(),
+            trunk: Trunk::default(),
+            high_watermark: Offset::ZERO,
+            moved: None,
+            regime: None,
+            losses: Vec::new(),
+            leaderships: Vec::new(),
+            grown: Vec::new(),
+            lossy_restarts: 0,
+            lost_disks: 0,
+        }
+    }
+
+    /// The replica on `node`, if it ever told of itself.
+    pub fn replica(&self, node: NodeId) -> Option<&Replica> {
+        self.replicas.iter().find(|replica| replica.node == node)
+    }
+
+    /// The replica on `node`.
+    pub fn replica_mut(&mut self, node: NodeId) -> &mut Replica {
+        let at = match self.replicas.iter().position(|replica| replica.node == node) {
+            Some(at) => at,
+            None => {
+                let at = self.replicas.partition_point(|replica| replica.node < node);
+                self.replicas.insert(at, Replica::new(node));
+                at
+            }
+        };
+        &mut self.replicas[at]
+    }
+
+    /// The election of `epoch`, if it is known.
+    pub fn election(&self, epoch: LeaderEpoch) -> Option<&Elected> {
+        self.elected.iter().rev().find(|elected| elected.epoch == epoch)
+    }
+
+    /// The newest epoch by the controller's word.
+    pub fn newest_epoch(&self) -> Option<LeaderEpoch> {
+        self.truth.as_ref().map(|state| state.leader_epoch)
+    }
+
+    /// Whether `node` leads in the newest epoch.
+    pub fn is_newest(&self, node: NodeId, epoch: LeaderEpoch) -> bool {
+        self.truth.as_ref().is_some_and(|state| state.leader == Some(node) && state.leader_epoch == epoch)
+    }
+
+    /// Whether what is said in `epoch` counts: no loss has been adopted since.
+    pub fn lawful(&self, epoch: LeaderEpoch) -> bool {
+        self.regime.is_none_or(|regime| epoch >= regime)
+    }
+
+    /// Everybody whom the controller may elect without asking: the ISR and the ELR.
+    pub fn candidates(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.truth.iter().flat_map(|state| state.isr.iter().chain(state.elr.iter()))
+    }
+
+    /// `min.insync.replicas`, no more than there are replicas.
+    pub fn min_insync(&self) -> usize {
+        let replicas = self.truth.as_ref().map_or(usize::MAX, |state| state.replicas.len().max(1));
+        self.rules.min_insync.clamp(1, replicas)
+    }
+
+    pub(super) fn told(&mut self, at: Instant, state: &PartitionState, unclean: bool) {
+        if self.elected.last().is_none_or(|last| last.epoch < state.leader_epoch) {
+            self.elected.push(Elected { epoch: state.leader_epoch, leader: state.leader, unclean });
+            if self.elected.len() > 256 {
+                self.elected.remove(0);
+            }
+        }
+        self.truth = Some(state.clone());
+        self.truth_since = at;
+    }
+
+    pub(super) fn announce(&mut self, moved: Moved) {
+        self.grown.clear();
+        if self.deleted || !self.lawful(moved.epoch) || moved.to <= self.high_watermark {
+            return;
+        }
+        let grown = &mut self.grown;
+        commit(&mut self.trunk, &mut self.replicas, moved.node, moved.to, |entry| grown.push(*entry));
+        self.high_watermark = moved.to;
+        self.moved = Some(moved);
+    }
+
+    /// A leader begins. If it leads in the newest epoch, what it does not have is gone.
+    pub(super) fn led(&mut self, by: Leadership, high_watermark: Offset) {
+        self.grown.clear();
+        let replica = self.replica_mut(by.node);
+        (replica.role, replica.epoch, replica.open) = (Some(ReplicaRole::Leader), by.epoch, true);
+        let seen = self.leaderships.iter().any(|other| other.epoch > by.epoch);
+        let newest = self.newest_epoch().map_or(!seen, |newest| by.epoch >= newest);
+        if newest {
+            let unclean = self.election(by.epoch).is_some_and(|elected| elected.unclean);
+            let before = self.high_watermark;
+            if let Some(from) = give_up(&mut self.trunk, &mut self.replicas, by.node) {
+                self.high_watermark = self.high_watermark.min(from);
+                self.regime = Some(by.epoch);
+                if self.losses.len() < 64 {
+                    self.losses.push(Loss { by, from, to: before, unclean });
+                }
+            }
+        }
+        if newest && high_watermark > self.high_watermark {
+            // What it takes to be committed it will tell its followers.
+            let moved = Moved { at: by.at, node: by.node, epoch: by.epoch, from: self.high_watermark, to: high_watermark, counted: NodeSet::new() };
+            self.announce(moved);
+        }
+        self.leaderships.push(by);
+        if self.leaderships.len() > 256 {
+            self.leaderships.remove(0);
+        }
+    }
+
+    pub(super) fn follows(&mut self, node: NodeId, epoch: LeaderEpoch) {
+        let replica = self.replica_mut(node);
+        (replica.role, replica.epoch, replica.open) = (Some(ReplicaRole::Follower), epoch, true);
+    }
+
+    /// Takes what a node says of its own log.
+    pub(super) fn log_event(&mut self, node: NodeId, event: &Event) {
+        let at = match self.replicas.iter().position(|replica| replica.node == node) {
+            Some(at) => at,
+            None => {
+                self.replica_mut(node);
+                self.replicas.iter().position(|replica| replica.node == node).expect("just put there")
+            }
+        };
+        let (trunk, replica) = (&self.trunk, &mut self.replicas[at]);
+        match *event {
+            Event::Appended { base, end, epoch, crc, producer, .. } => {
+                replica.open = true;
+                replica.append(Entry { base, end, epoch, crc, producer }, trunk);
+            }
+            Event::Written { end, .. } => replica.written = end,
+            Event::Flushed { end, .. } => replica.flushed_to(end),
+            Event::Truncated { to, why: TruncateReason::Snapshot, .. } => replica.wipe(to),
+            Event::Truncated { to, .. } => replica.truncate(to),
+            Event::LogStartMoved { to, .. } => replica.start = replica.start.max(to),
+            Event::Recovered { start, end, last_crc, .. } => {
+                replica.recovered(start, end, last_crc, trunk);
+                self.lossy_restarts += u32::from(replica.lossy);
+            }
+            Event::HighWatermarkAdvanced { to, .. }
+            | Event::HighWatermarkAdopted { to, .. }
+            | Event::HighWatermarkRestored { to, .. } => replica.high_watermark = Some(to),
+            Event::ReplicaStopped { deleted, .. } => {
+                replica.role = None;
+                if deleted {
+                    replica.wipe(Offset::ZERO);
+                    replica.open = false;
+                }
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn stopped(&mut self, node: NodeId, lost_disk: bool) {
+        let Some(replica) = self.replicas.iter_mut().find(|replica| replica.node == node) else { return };
+        replica.open = false;
+        replica.role = None;
+        replica.high_watermark = None;
+        replica.epoch = LeaderEpoch(0);
+        if lost_disk {
+            replica.lossy |= replica.end > replica.start;
+            replica.lost_to = replica.lost_to.max(Some(replica.end));
+            self.lossy_restarts += u32::from(replica.lossy);
+            self.lost_disks += 1;
+            replica.wipe(Offset::ZERO);
+            replica.cut_since_flush = false;
+        }
+    }
+}
