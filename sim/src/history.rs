@@ -177,18 +177,26 @@ impl History {
     /// The oldest record of a partition that still waits for its outcome.
     pub fn oldest_pending(&self, place: u32) -> Option<&Sent> {
         let partition = self.partitions.get(place as usize)?;
-        partition.pending.iter().map(|at| &self.records[*at as usize]).find(|sent| sent.outcome == Outcome::InFlight)
+        partition
+            .pending
+            .iter()
+            .map(|at| &self.records[*at as usize])
+            .find(|sent| sent.outcome == Outcome::InFlight)
     }
 
     /// Where a consumer is in every partition that it ever read or was assigned.
     pub fn positions(&self, node: NodeId) -> impl Iterator<Item = (&Partition, Position)> {
-        let list = self.positions.iter().find(|(owner, _)| *owner == node).map_or(&[][..], |(_, list)| &list[..]);
+        let list =
+            self.positions.iter().find(|(owner, _)| *owner == node).map_or(&[][..], |(_, list)| &list[..]);
         list.iter().map(|(place, position)| (&self.partitions[*place as usize], *position))
     }
 
     /// A value as it began: `p1/001226`.
     pub fn show(&self, value: Value) -> String {
-        let prefix = self.prefixes.get(value.prefix as usize).map_or("".into(), |bytes| String::from_utf8_lossy(bytes));
+        let prefix = self
+            .prefixes
+            .get(value.prefix as usize)
+            .map_or("".into(), |bytes| String::from_utf8_lossy(bytes));
         match value.width {
             0 => format!("\"{prefix}\""),
             width => format!("\"{prefix}/{:0width$}\"", value.number, width = usize::from(width)),
@@ -219,12 +227,16 @@ impl History {
         self.latest = Latest::default();
         match event {
             Event::RecordSent { tag, partition, value, .. } => self.sent(now, node, tag.0, *partition, value),
-            Event::RecordAcked { tag, partition, offset } => self.acked(now, node, tag.0, *partition, *offset),
+            Event::RecordAcked { tag, partition, offset } => {
+                self.acked(now, node, tag.0, *partition, *offset)
+            }
             Event::RecordFailed { tag, maybe_written, .. } => {
                 let outcome = if *maybe_written { Outcome::Unknown } else { Outcome::Failed };
                 self.told(now, node, tag.0, outcome);
             }
-            Event::Delivered { partition, offset, value, .. } => self.delivered(now, node, *partition, *offset, value),
+            Event::Delivered { partition, offset, value, .. } => {
+                self.delivered(now, node, *partition, *offset, value)
+            }
             Event::Assigned { partitions } => {
                 let places: Vec<u32> = partitions.iter().map(|partition| self.place(*partition)).collect();
                 let list = self.positions_of(node);
@@ -300,7 +312,9 @@ impl History {
         });
         let (prefix, width, number) = match named {
             Some((slash, digits)) => {
-                let number = bytes[slash + 1..][..digits].iter().fold(0, |sum, byte| sum * 10 + u64::from(byte - b'0'));
+                let number = bytes[slash + 1..][..digits]
+                    .iter()
+                    .fold(0, |sum, byte| sum * 10 + u64::from(byte - b'0'));
                 (&bytes[..slash], digits as u8, number)
             }
             None => (bytes, 0, 0),
@@ -378,7 +392,11 @@ impl History {
         (sent.outcome, sent.told) = (outcome, now);
         let records = &self.records;
         let partition = &mut self.partitions[records[at as usize].place as usize];
-        while partition.pending.front().is_some_and(|first| records[*first as usize].outcome != Outcome::InFlight) {
+        while partition
+            .pending
+            .front()
+            .is_some_and(|first| records[*first as usize].outcome != Outcome::InFlight)
+        {
             partition.pending.pop_front();
         }
         self.latest.record = Some(at);
@@ -399,7 +417,14 @@ impl History {
         }
     }
 
-    fn delivered(&mut self, _now: Instant, node: NodeId, id: TopicPartition, offset: Offset, payload: &Payload) {
+    fn delivered(
+        &mut self,
+        _now: Instant,
+        node: NodeId,
+        id: TopicPartition,
+        offset: Offset,
+        payload: &Payload,
+    ) {
         let place = self.place(id);
         let value = self.value(payload);
         let record = self.by_value.get(&(id.topic.0, value)).copied();
@@ -447,14 +472,20 @@ mod tests {
         let mut history = History::new(vec![]);
         for tag in 0..2u64 {
             let value = Payload(Bytes::from(format!("p1/{tag:06}....")));
-            let event = Event::RecordSent { tag: RecordTag(tag), partition: id, value, timestamp: Timestamp(0) };
+            let event =
+                Event::RecordSent { tag: RecordTag(tag), partition: id, value, timestamp: Timestamp(0) };
             history.apply(Instant(tag), p1, &event);
         }
-        history.apply(Instant(5), p1, &Event::RecordAcked { tag: RecordTag(0), partition: id, offset: Some(Offset(9)) });
+        history.apply(
+            Instant(5),
+            p1,
+            &Event::RecordAcked { tag: RecordTag(0), partition: id, offset: Some(Offset(9)) },
+        );
         assert_eq!(history.records[0].acked_at, Some(Offset(9)));
         assert_eq!(history.oldest_pending(0).map(|sent| sent.at), Some(Instant(1)));
         assert_eq!(history.show(history.records[1].value), "\"p1/000001\"");
-        let stopped = WorldEvent::NodeStopped { node: p1, how: crate::world_event::Stop::Crash, lost_disk: false };
+        let stopped =
+            WorldEvent::NodeStopped { node: p1, how: crate::world_event::Stop::Crash, lost_disk: false };
         history.world(Instant(6), &stopped);
         assert_eq!(history.records[1].outcome, Outcome::Unknown);
         assert!(history.oldest_pending(0).is_none());

@@ -18,10 +18,7 @@ pub(super) fn check() -> Box<dyn Check> {
 
 impl Check for AcksAllNeedsMinInsync {
     fn hears(&self) -> Hears {
-        Hears {
-            after: &[EventKind::ProduceAnswered, EventKind::HighWatermarkAdvanced],
-            ..Hears::default()
-        }
+        Hears { after: &[EventKind::ProduceAnswered, EventKind::HighWatermarkAdvanced], ..Hears::default() }
     }
 
     fn after(&mut self, scene: Scene<'_>, event: &Event, found: &mut Found) {
@@ -42,7 +39,12 @@ impl Check for AcksAllNeedsMinInsync {
         let node = scene.node;
         found.report(INFO.name, Some(id), |n| {
             (
-                format!("{} {what} with {} in sync, fewer than {least}, in {}", Name(n, node), isr.len(), Name(n, id)),
+                format!(
+                    "{} {what} with {} in sync, fewer than {least}, in {}",
+                    Name(n, node),
+                    isr.len(),
+                    Name(n, id)
+                ),
                 vec![
                     ("leader", format!("{} in epoch {epoch}", Name(n, node))),
                     ("in sync", isr.to_string()),

@@ -48,7 +48,9 @@ impl Check for CandidatesHaveAllCommitted {
                 }
             }
             _ => {
-                let Some(partition) = event.partition().and_then(|id| scene.cluster.partition(id)) else { return };
+                let Some(partition) = event.partition().and_then(|id| scene.cluster.partition(id)) else {
+                    return;
+                };
                 partition.candidates().for_each(|candidate| look(scene, partition, candidate, found));
             }
         }
@@ -65,16 +67,37 @@ fn all_of(scene: Scene<'_>, broker: NodeId, found: &mut Found) {
 
 fn look(scene: Scene<'_>, partition: &Partition, candidate: NodeId, found: &mut Found) {
     let Some(replica) = partition.replica(candidate).filter(|replica| replica.open) else { return };
-    if partition.deleted || replica.holds(&partition.trunk, partition.high_watermark) || !scene.cluster.serves(candidate) {
+    if partition.deleted
+        || replica.holds(&partition.trunk, partition.high_watermark)
+        || !scene.cluster.serves(candidate)
+    {
         return;
     }
     found.report(INFO.name, Some(partition.id), |n| {
         (
-            format!("{} could be elected for {} without every committed record", Name(n, candidate), Name(n, partition.id)),
+            format!(
+                "{} could be elected for {} without every committed record",
+                Name(n, candidate),
+                Name(n, partition.id)
+            ),
             vec![
-                ("candidate", format!("{}: its log ends at {}, agrees up to {}", Name(n, candidate), replica.end, replica.agreed)),
+                (
+                    "candidate",
+                    format!(
+                        "{}: its log ends at {}, agrees up to {}",
+                        Name(n, candidate),
+                        replica.end,
+                        replica.agreed
+                    ),
+                ),
                 ("committed", format!("up to {}{}", partition.high_watermark, moved(partition, n))),
-                ("in sync", partition.truth.as_ref().map_or(String::new(), |state| format!("{} elr {}", state.isr, state.elr))),
+                (
+                    "in sync",
+                    partition
+                        .truth
+                        .as_ref()
+                        .map_or(String::new(), |state| format!("{} elr {}", state.isr, state.elr)),
+                ),
                 ("lossy", format!("{} restarts lost records on a disk", partition.lossy_restarts)),
             ],
         )

@@ -44,11 +44,16 @@ fn look(partition: &Partition, found: &mut Found) {
         || partition.id.is_metadata()
         || partition.lossy_restarts as usize >= partition.min_insync()
         || partition.trunk.end <= partition.trunk.start;
-    if excused || partition.replicas.iter().any(|replica| replica.holds(&partition.trunk, partition.high_watermark)) {
+    if excused
+        || partition.replicas.iter().any(|replica| replica.holds(&partition.trunk, partition.high_watermark))
+    {
         return;
     }
     found.report(INFO.name, Some(partition.id), |n| {
-        let kept = partition.replicas.iter().map(|replica| format!("{} to {}", Name(n, replica.node), replica.agreed));
+        let kept = partition
+            .replicas
+            .iter()
+            .map(|replica| format!("{} to {}", Name(n, replica.node), replica.agreed));
         (
             format!("committed records of {} are on no replica", Name(n, partition.id)),
             vec![

@@ -58,7 +58,13 @@ impl Check for EpochAndOffsetNameOneRecord {
             (
                 format!("epoch {epoch} offset {base} of {} names two records", Name(n, id)),
                 vec![
-                    ("first", format!("crc {other:08x}{}", who.map_or(", committed".into(), |who| format!(" on {}", Name(n, who))))),
+                    (
+                        "first",
+                        format!(
+                            "crc {other:08x}{}",
+                            who.map_or(", committed".into(), |who| format!(" on {}", Name(n, who)))
+                        ),
+                    ),
                     ("second", format!("crc {crc:08x} on {}", Name(n, node))),
                 ],
             )
@@ -66,7 +72,13 @@ impl Check for EpochAndOffsetNameOneRecord {
     }
 }
 
-fn clash(names: &Named, epoch: LeaderEpoch, base: Offset, end: Offset, crc: u32) -> Option<(u32, Option<NodeId>)> {
+fn clash(
+    names: &Named,
+    epoch: LeaderEpoch,
+    base: Offset,
+    end: Offset,
+    crc: u32,
+) -> Option<(u32, Option<NodeId>)> {
     let ((known, at), (known_end, known_crc, node)) = names.range(..=(epoch, base)).next_back()?;
     if *known != epoch || *known_end <= base || (*at == base && *known_crc == crc && *known_end == end) {
         return None;

@@ -36,7 +36,11 @@ impl Check for FollowerHighWatermarkIsShared {
         let node = scene.node;
         found.report(INFO.name, Some(id), |n| {
             (
-                format!("{} takes for committed in {} what it does not share with its leader", Name(n, node), Name(n, id)),
+                format!(
+                    "{} takes for committed in {} what it does not share with its leader",
+                    Name(n, node),
+                    Name(n, id)
+                ),
                 vec![
                     ("adopted", format!("{to} in epoch {epoch} by {}", Name(n, node))),
                     ("announced", format!("at most {}", partition.high_watermark)),
@@ -61,7 +65,11 @@ mod tests {
     #[test]
     fn an_older_high_watermark_is_well() {
         let mut bench = Bench::of(INFO.name).begun();
-        bench.replicated(0, 1, 7, &[2, 3]).replicated(1, 1, 8, &[2, 3]).hw(1, 1, 2, &[1, 2, 3]).adopt(2, 1, 1);
+        bench
+            .replicated(0, 1, 7, &[2, 3])
+            .replicated(1, 1, 8, &[2, 3])
+            .hw(1, 1, 2, &[1, 2, 3])
+            .adopt(2, 1, 1);
         assert_eq!(bench.fired(), 0);
     }
 }

@@ -36,7 +36,15 @@ pub struct Found {
 
 impl Found {
     pub(super) fn new(names: Box<dyn Names>, keep: usize) -> Found {
-        Found { names, keep: if keep == 0 { 4 } else { keep }, at: Instant::ZERO, violations: Vec::new(), counts: Vec::new(), aside: None, asides: Vec::new() }
+        Found {
+            names,
+            keep: if keep == 0 { 4 } else { keep },
+            at: Instant::ZERO,
+            violations: Vec::new(),
+            counts: Vec::new(),
+            aside: None,
+            asides: Vec::new(),
+        }
     }
 
     pub(super) fn now(&mut self, at: Instant) {

@@ -44,7 +44,9 @@ impl Check for HighWatermarkInBounds {
                 }
                 over(scene, partition, to, log_end, found);
             }
-            Event::HighWatermarkAdopted { partition, to, log_end, .. } => over(scene, partition, to, log_end, found),
+            Event::HighWatermarkAdopted { partition, to, log_end, .. } => {
+                over(scene, partition, to, log_end, found)
+            }
             Event::LeaderStarted { partition, log_end, high_watermark, .. } => {
                 over(scene, partition, high_watermark, log_end, found);
             }
@@ -82,14 +84,23 @@ mod tests {
     #[test]
     fn a_leader_whose_high_watermark_goes_back_is_noticed() {
         let mut bench = Bench::of(INFO.name).begun();
-        bench.replicated(0, 1, 7, &[2, 3]).replicated(1, 1, 8, &[2, 3]).hw(1, 1, 2, &[1, 2, 3]).hw(1, 1, 1, &[1, 2, 3]);
+        bench.replicated(0, 1, 7, &[2, 3]).replicated(1, 1, 8, &[2, 3]).hw(1, 1, 2, &[1, 2, 3]).hw(
+            1,
+            1,
+            1,
+            &[1, 2, 3],
+        );
         assert_eq!(bench.fired(), 1);
     }
 
     #[test]
     fn a_follower_that_becomes_leader_with_less_is_well() {
         let mut bench = Bench::of(INFO.name).begun();
-        bench.replicated(0, 1, 7, &[2, 3]).replicated(1, 1, 8, &[2, 3]).hw(1, 1, 2, &[1, 2, 3]).adopt(2, 1, 1);
+        bench
+            .replicated(0, 1, 7, &[2, 3])
+            .replicated(1, 1, 8, &[2, 3])
+            .hw(1, 1, 2, &[1, 2, 3])
+            .adopt(2, 1, 1);
         bench.elect(2, 2, &[2, 3]).leads(2, 2).hw(2, 2, 2, &[2, 3]);
         assert_eq!(bench.fired(), 0);
     }

@@ -23,7 +23,9 @@ impl Check for IsrMembersAgree {
 
     fn after(&mut self, scene: Scene<'_>, event: &Event, found: &mut Found) {
         let Event::HighWatermarkAdvanced { partition: id, epoch, to, isr, .. } = event else { return };
-        let Some(partition) = scene.cluster.partition(*id).filter(|partition| !partition.deleted) else { return };
+        let Some(partition) = scene.cluster.partition(*id).filter(|partition| !partition.deleted) else {
+            return;
+        };
         if !partition.lawful(*epoch) {
             return;
         }
@@ -38,11 +40,27 @@ impl Check for IsrMembersAgree {
             found.report(INFO.name, Some(*id), |n| {
                 let parts = replica.parts(&partition.trunk);
                 (
-                    format!("{} commits records of {} that {} does not have", Name(n, node), Name(n, *id), Name(n, member)),
+                    format!(
+                        "{} commits records of {} that {} does not have",
+                        Name(n, node),
+                        Name(n, *id),
+                        Name(n, member)
+                    ),
                     vec![
                         ("committed", format!("up to {to} by {} in epoch {epoch} on {isr}", Name(n, node))),
-                        ("counted", format!("{}: its log ends at {}, agrees up to {}", Name(n, member), replica.end, replica.agreed)),
-                        ("content", if parts { "another record stands there" } else { "nothing stands there" }.into()),
+                        (
+                            "counted",
+                            format!(
+                                "{}: its log ends at {}, agrees up to {}",
+                                Name(n, member),
+                                replica.end,
+                                replica.agreed
+                            ),
+                        ),
+                        (
+                            "content",
+                            if parts { "another record stands there" } else { "nothing stands there" }.into(),
+                        ),
                     ],
                 )
             });

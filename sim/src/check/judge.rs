@@ -47,7 +47,8 @@ impl Judge {
             truths.extend(hears.truths.then_some(at));
             ticks.extend(hears.ticks.then_some(at));
         }
-        let auditors = setup.clients.iter().filter(|client| client.auditor).map(|client| client.node).collect();
+        let auditors =
+            setup.clients.iter().filter(|client| client.auditor).map(|client| client.node).collect();
         Judge {
             found: Found::new(names, setup.keep),
             cluster: Cluster::new(&setup),

@@ -27,7 +27,9 @@ impl Check for LeaderHasAllCommitted {
 
     fn before(&mut self, scene: Scene<'_>, event: &Event, found: &mut Found) {
         let Event::LeaderStarted { partition: id, epoch, log_end, .. } = *event else { return };
-        let Some(partition) = scene.cluster.partition(id).filter(|partition| !partition.deleted) else { return };
+        let Some(partition) = scene.cluster.partition(id).filter(|partition| !partition.deleted) else {
+            return;
+        };
         if partition.newest_epoch().is_some_and(|newest| newest > epoch) {
             return;
         }
@@ -57,12 +59,15 @@ impl Check for LeaderHasAllCommitted {
 
     fn after(&mut self, scene: Scene<'_>, event: &Event, found: &mut Found) {
         let Event::HighWatermarkAdvanced { partition: id, epoch, to, .. } = *event else { return };
-        let Some(partition) = scene.cluster.partition(id).filter(|partition| !partition.deleted) else { return };
+        let Some(partition) = scene.cluster.partition(id).filter(|partition| !partition.deleted) else {
+            return;
+        };
         if partition.is_newest(scene.node, epoch) || !partition.lawful(epoch) {
             return;
         }
         let Some(newest) = partition.leaderships.last().filter(|newest| newest.epoch > epoch) else { return };
-        let Some(replica) = partition.replica(newest.node).filter(|_| partition.is_newest(newest.node, newest.epoch))
+        let Some(replica) =
+            partition.replica(newest.node).filter(|_| partition.is_newest(newest.node, newest.epoch))
         else {
             return;
         };
@@ -72,9 +77,21 @@ impl Check for LeaderHasAllCommitted {
         let node = scene.node;
         found.report(INFO.name, Some(id), |n| {
             (
-                format!("{} leads {} without records that an earlier leader commits", Name(n, newest.node), Name(n, id)),
+                format!(
+                    "{} leads {} without records that an earlier leader commits",
+                    Name(n, newest.node),
+                    Name(n, id)
+                ),
                 vec![
-                    ("leader", format!("{} in epoch {}, its log ends at {}", Name(n, newest.node), newest.epoch, replica.end)),
+                    (
+                        "leader",
+                        format!(
+                            "{} in epoch {}, its log ends at {}",
+                            Name(n, newest.node),
+                            newest.epoch,
+                            replica.end
+                        ),
+                    ),
                     ("committed", format!("up to {to} by {} in epoch {epoch}", Name(n, node))),
                 ],
             )

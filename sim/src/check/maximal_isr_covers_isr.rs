@@ -24,17 +24,26 @@ impl Check for MaximalIsrCoversIsr {
     fn after(&mut self, scene: Scene<'_>, event: &Event, found: &mut Found) {
         let Event::HighWatermarkAdvanced { partition: id, epoch, from, to, isr, .. } = event else { return };
         let Some(partition) = scene.cluster.partition(*id) else { return };
-        let Some(truth) = partition.truth.as_ref().filter(|_| partition.is_newest(scene.node, *epoch)) else { return };
+        let Some(truth) = partition.truth.as_ref().filter(|_| partition.is_newest(scene.node, *epoch)) else {
+            return;
+        };
         if partition.deleted || truth.isr.is_subset(isr) {
             return;
         }
         let node = scene.node;
         found.report(INFO.name, Some(*id), |n| {
             (
-                format!("{} moves the high watermark of {} without asking all of the ISR", Name(n, node), Name(n, *id)),
+                format!(
+                    "{} moves the high watermark of {} without asking all of the ISR",
+                    Name(n, node),
+                    Name(n, *id)
+                ),
                 vec![
                     ("moved", format!("{} moved the high watermark {from} → {to} on {isr}", Name(n, node))),
-                    ("in sync", format!("the controller had committed {} at {}s", truth.isr, partition.truth_since)),
+                    (
+                        "in sync",
+                        format!("the controller had committed {} at {}s", truth.isr, partition.truth_since),
+                    ),
                     ("missing", truth.isr.minus(isr).to_string()),
                 ],
             )

@@ -78,7 +78,7 @@ pub struct Scene<'a> {
 }
 
 /// A promise, and how it is watched.
-pub trait Check {
+pub trait Check: Send {
     /// What it wants to be asked about.
     fn hears(&self) -> Hears;
     /// An event, before it changes the picture.
@@ -166,4 +166,13 @@ checks! {
     no_truncation_below_high_watermark
     unclean_replica_is_excluded
     one_isr_proposal_in_flight
+    controller_state_is_valid
+    recovery_keeps_flushed
+    log_offsets_increase
+    reads_stay_in_bound
+    producer_state_matches_log
+    producer_ids_are_unique
+    metadata_never_goes_back
+    metadata_images_agree
+    epochs_increase
 }

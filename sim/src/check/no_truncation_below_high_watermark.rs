@@ -26,7 +26,9 @@ impl Check for NoTruncationBelowHighWatermark {
 
     fn before(&mut self, scene: Scene<'_>, event: &Event, found: &mut Found) {
         let Event::Truncated { partition: id, from, to, why, high_watermark } = *event else { return };
-        let Some(partition) = scene.cluster.partition(id).filter(|partition| !partition.deleted) else { return };
+        let Some(partition) = scene.cluster.partition(id).filter(|partition| !partition.deleted) else {
+            return;
+        };
         let Some(replica) = partition.replica(scene.node) else { return };
         if to >= from && (why == TruncateReason::Snapshot || partition.trunk.start >= from) {
             return;
@@ -42,13 +44,17 @@ impl Check for NoTruncationBelowHighWatermark {
         }
         let node = scene.node;
         found.report(INFO.name, Some(id), |n| {
-            let what = if cuts_committed { "committed records" } else { "records below its own high watermark" };
+            let what =
+                if cuts_committed { "committed records" } else { "records below its own high watermark" };
             let until = if cuts_committed { committed } else { high_watermark };
             (
                 format!("{} cuts {what} off {}", Name(n, node), Name(n, id)),
                 vec![
                     ("cut", format!("{} {from} → {to} ({why})", Name(n, node))),
-                    ("committed", format!("up to {}, shared up to {}", partition.high_watermark, replica.agreed)),
+                    (
+                        "committed",
+                        format!("up to {}, shared up to {}", partition.high_watermark, replica.agreed),
+                    ),
                     ("gone", format!("@{first_gone}..{}", until.max(Offset(first_gone.0 + 1)))),
                     ("own mark", format!("high watermark {high_watermark}")),
                 ],
@@ -75,7 +81,12 @@ mod tests {
         bench.elect(3, 2, &[1, 2, 3]).leads(3, 2).truncate(2, 1, 1).truncate(1, 1, 1);
         assert_eq!(bench.fired(), 0);
         let mut bench = Bench::of(INFO.name).begun();
-        bench.replicated(0, 1, 7, &[2]).hw(1, 1, 1, &[1, 2]).elected(3, 2, &[3], true).leads(3, 2).truncate(2, 0, 1);
+        bench
+            .replicated(0, 1, 7, &[2])
+            .hw(1, 1, 1, &[1, 2])
+            .elected(3, 2, &[3], true)
+            .leads(3, 2)
+            .truncate(2, 0, 1);
         assert_eq!(bench.fired(), 0);
     }
 }

@@ -56,7 +56,11 @@ impl Check for OneIsrProposalInFlight {
         let before = std::mem::replace(&mut self.pending[at].2, to.clone());
         found.report(INFO.name, Some(id), |n| {
             (
-                format!("{} proposes another ISR of {} before the first is answered", Name(n, node), Name(n, id)),
+                format!(
+                    "{} proposes another ISR of {} before the first is answered",
+                    Name(n, node),
+                    Name(n, id)
+                ),
                 vec![("first", before.to_string()), ("second", format!("{from} → {to}"))],
             )
         });
@@ -96,7 +100,11 @@ mod tests {
         let mut bench = Bench::of(INFO.name).begun();
         let error = ErrorCode::InvalidUpdateVersion;
         let failed = Event::IsrProposalFailed { partition: P, epoch: LeaderEpoch(1), error, retried: false };
-        bench.say(b(1), proposed(&[1, 2])).say(b(1), failed).say(b(1), proposed(&[1])).say(b(2), proposed(&[2]));
+        bench
+            .say(b(1), proposed(&[1, 2]))
+            .say(b(1), failed)
+            .say(b(1), proposed(&[1]))
+            .say(b(2), proposed(&[2]));
         assert_eq!(bench.fired(), 0);
     }
 }

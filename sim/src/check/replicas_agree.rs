@@ -35,8 +35,11 @@ impl Check for ReplicasAgree {
             Event::HighWatermarkRestored { partition, to } => (partition, to, None),
             _ => return,
         };
-        let Some(partition) = scene.cluster.partition(id).filter(|partition| !partition.deleted) else { return };
-        let Some(replica) = partition.replica(scene.node).filter(|replica| replica.parts(&partition.trunk)) else {
+        let Some(partition) = scene.cluster.partition(id).filter(|partition| !partition.deleted) else {
+            return;
+        };
+        let Some(replica) = partition.replica(scene.node).filter(|replica| replica.parts(&partition.trunk))
+        else {
             return;
         };
         let lawful = match epoch {
@@ -48,10 +51,18 @@ impl Check for ReplicasAgree {
         found.report(INFO.name, Some(id), |n| {
             let other = partition.trunk.at(own.base);
             (
-                format!("{} holds another record of {} @{} than was committed", Name(n, node), Name(n, id), own.base),
+                format!(
+                    "{} holds another record of {} @{} than was committed",
+                    Name(n, node),
+                    Name(n, id),
+                    own.base
+                ),
                 vec![
                     ("own", format!("@{}..{} epoch {} crc {:08x}", own.base, own.end, own.epoch, own.crc)),
-                    ("committed", other.map_or("?".into(), |(epoch, crc)| format!("epoch {epoch} crc {crc:08x}"))),
+                    (
+                        "committed",
+                        other.map_or("?".into(), |(epoch, crc)| format!("epoch {epoch} crc {crc:08x}")),
+                    ),
                     ("below", format!("high watermark {to} of {}", Name(n, node))),
                 ],
             )

@@ -8,8 +8,8 @@ use trial_model::{
     protocol::produce::Acks,
     time::{Instant, Timestamp},
     units::{
-        BrokerEpoch, Incarnation, LeaderEpoch, NodeId, NodeSet, Offset, PartitionEpoch, ProducerEpoch, ProducerId,
-        Sequence, TopicId, TopicPartition,
+        BrokerEpoch, Incarnation, LeaderEpoch, NodeId, NodeSet, Offset, PartitionEpoch, ProducerEpoch,
+        ProducerId, Sequence, TopicId, TopicPartition,
     },
 };
 
@@ -156,7 +156,8 @@ impl Bench {
     /// Controller `nth` is elected with everybody's vote, and is active.
     pub fn quorum(&mut self, nth: u32, epoch: u32) -> &mut Self {
         self.role(nth, QuorumRole::Candidate, epoch, None);
-        let log_end = self.judge.cluster().quorum.log.replica(c(nth)).map_or(Offset::ZERO, |replica| replica.end);
+        let log_end =
+            self.judge.cluster().quorum.log.replica(c(nth)).map_or(Offset::ZERO, |replica| replica.end);
         let votes = voters(&[1, 2, 3]);
         self.say(c(nth), Event::QuorumLeaderElected { epoch: LeaderEpoch(epoch), votes, log_end });
         self.role(nth, QuorumRole::Leader, epoch, Some(nth));
@@ -177,7 +178,10 @@ impl Bench {
         self.broker_epoch += 10;
         let (epoch, at) = (BrokerEpoch(self.broker_epoch), self.next_record());
         let incarnation = Incarnation(self.broker_epoch);
-        self.say(c(1), Event::BrokerRegistered { broker: b(nth), epoch, incarnation, clean: true, at, active: true });
+        self.say(
+            c(1),
+            Event::BrokerRegistered { broker: b(nth), epoch, incarnation, clean: true, at, active: true },
+        );
         self.say(b(nth), Event::BrokerEpochReceived { epoch });
         self.unfence(nth)
     }
@@ -350,11 +354,7 @@ pub fn value(node: NodeId, tag: u64) -> Payload {
 }
 
 pub fn stamp(id: u64, epoch: u16, sequence: u32) -> Option<ProducerStamp> {
-    Some(ProducerStamp {
-        id: ProducerId(id),
-        epoch: ProducerEpoch(epoch),
-        base_sequence: Sequence(sequence),
-    })
+    Some(ProducerStamp { id: ProducerId(id), epoch: ProducerEpoch(epoch), base_sequence: Sequence(sequence) })
 }
 
 pub use ReplicaRole::{Follower, Leader};

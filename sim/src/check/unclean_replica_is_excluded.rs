@@ -64,9 +64,21 @@ fn look(partition: &Partition, node: NodeId, what: &str, found: &mut Found) {
     }
     found.report(INFO.name, Some(partition.id), |n| {
         (
-            format!("{} {what} for {} although it lost records in a restart", Name(n, node), Name(n, partition.id)),
+            format!(
+                "{} {what} for {} although it lost records in a restart",
+                Name(n, node),
+                Name(n, partition.id)
+            ),
             vec![
-                ("replica", format!("{}: its log ends at {}, agrees up to {}", Name(n, node), replica.end, replica.agreed)),
+                (
+                    "replica",
+                    format!(
+                        "{}: its log ends at {}, agrees up to {}",
+                        Name(n, node),
+                        replica.end,
+                        replica.agreed
+                    ),
+                ),
                 ("committed", format!("up to {}", partition.high_watermark)),
             ],
         )

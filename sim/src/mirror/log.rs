@@ -40,7 +40,10 @@ impl Kept {
     }
 
     fn is(&self, entry: &Entry) -> bool {
-        self.base == entry.base && self.end() == entry.end && self.epoch == entry.epoch && self.crc == entry.crc
+        self.base == entry.base
+            && self.end() == entry.end
+            && self.epoch == entry.epoch
+            && self.crc == entry.crc
     }
 }
 
@@ -98,7 +101,13 @@ impl Trunk {
         let gone = self.batches.split_off(at);
         self.end = self.end.min(to);
         gone.iter()
-            .map(|kept| Entry { base: kept.base, end: kept.end(), epoch: kept.epoch, crc: kept.crc, producer: None })
+            .map(|kept| Entry {
+                base: kept.base,
+                end: kept.end(),
+                epoch: kept.epoch,
+                crc: kept.crc,
+                producer: None,
+            })
             .collect()
     }
 }
@@ -244,7 +253,8 @@ impl Replica {
     /// Everything is gone; the log begins at `start`.
     pub(super) fn wipe(&mut self, start: Offset) {
         let node = self.node;
-        let (role, epoch, open, lossy, lost_to) = (self.role, self.epoch, self.open, self.lossy, self.lost_to);
+        let (role, epoch, open, lossy, lost_to) =
+            (self.role, self.epoch, self.open, self.lossy, self.lost_to);
         *self = Replica { role, epoch, open, lossy, lost_to, cut_since_flush: true, ..Replica::new(node) };
         (self.start, self.end, self.agreed) = (start, start, start);
     }
@@ -298,8 +308,12 @@ impl Replica {
         let known = self.tail.back().map_or(self.agreed, |last| last.end);
         let named = match self.tail.back() {
             Some(last) => last_crc.is_none_or(|crc| crc == last.crc),
-            None => end == start
-                || last_crc.is_none_or(|crc| end.before().and_then(|at| trunk.at(at)).is_none_or(|(_, is)| is == crc)),
+            None => {
+                end == start
+                    || last_crc.is_none_or(|crc| {
+                        end.before().and_then(|at| trunk.at(at)).is_none_or(|(_, is)| is == crc)
+                    })
+            }
         };
         if known != end || !named {
             self.opaque = true;
@@ -314,7 +328,8 @@ impl Replica {
     fn revive(&mut self, end: Offset) {
         let mut at = self.tail.back().map_or(self.agreed, |last| last.end);
         while at < end {
-            let Some(ghost) = self.ghosts.iter().find(|ghost| ghost.base == at && ghost.end <= end).copied() else {
+            let Some(ghost) = self.ghosts.iter().find(|ghost| ghost.base == at && ghost.end <= end).copied()
+            else {
                 return;
             };
             self.tail.push_back(ghost);
@@ -327,7 +342,13 @@ impl Replica {
 ///
 /// Does nothing where the leader itself departs from the trunk: that is for a check to say. Calls `grown`
 /// with every batch that is committed now.
-pub(super) fn commit(trunk: &mut Trunk, replicas: &mut [Replica], leader: NodeId, to: Offset, mut grown: impl FnMut(&Entry)) {
+pub(super) fn commit(
+    trunk: &mut Trunk,
+    replicas: &mut [Replica],
+    leader: NodeId,
+    to: Offset,
+    mut grown: impl FnMut(&Entry),
+) {
     if let Some(source) = replicas.iter().find(|replica| replica.node == leader) {
         if source.parts(trunk) {
             return;

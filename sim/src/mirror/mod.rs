@@ -128,7 +128,9 @@ pub struct Cluster {
 impl Cluster {
     /// A cluster in which nobody runs yet.
     pub fn new(setup: &JudgeSetup) -> Cluster {
-        let most = |nodes: &mut dyn Iterator<Item = NodeId>| nodes.map(|node| node.nth() as usize).max().unwrap_or(0);
+        let most = |nodes: &mut dyn Iterator<Item = NodeId>| {
+            nodes.map(|node| node.nth() as usize).max().unwrap_or(0)
+        };
         Cluster {
             brokers: vec![Broker::default(); most(&mut setup.brokers.iter().copied())],
             clients: vec![Process::default(); most(&mut setup.clients.iter().map(|client| client.node))],
@@ -241,7 +243,10 @@ impl Cluster {
 
     /// Whether what `node` says of a committed metadata record at `at` is news.
     pub fn is_news(&self, node: NodeId, at: Offset) -> bool {
-        node.role() == NodeRole::Controller && (at > self.truth.0 || (self.truth.1 == node && at == self.truth.0) || self.truth.1 == NodeId(0))
+        node.role() == NodeRole::Controller
+            && (at > self.truth.0
+                || (self.truth.1 == node && at == self.truth.0)
+                || self.truth.1 == NodeId(0))
     }
 
     fn news(&mut self, now: Instant, node: NodeId, at: Offset) -> bool {
@@ -263,7 +268,9 @@ impl Cluster {
             | Event::Recovered { partition, .. }
             | Event::HighWatermarkAdopted { partition, .. }
             | Event::HighWatermarkRestored { partition, .. }
-            | Event::ReplicaStopped { partition, .. } => self.partition_mut(*partition).log_event(node, event),
+            | Event::ReplicaStopped { partition, .. } => {
+                self.partition_mut(*partition).log_event(node, event)
+            }
             Event::LogStartMoved { partition, to, why, .. } => {
                 use trial_model::event::LogStartReason::{DeleteRecords, Retention};
                 let partition = self.partition_mut(*partition);
@@ -275,13 +282,22 @@ impl Cluster {
             Event::HighWatermarkAdvanced { partition, epoch, from, to, isr, .. } => {
                 let partition = self.partition_mut(*partition);
                 partition.log_event(node, event);
-                partition.announce(Moved { at: now, node, epoch: *epoch, from: *from, to: *to, counted: isr.clone() });
+                partition.announce(Moved {
+                    at: now,
+                    node,
+                    epoch: *epoch,
+                    from: *from,
+                    to: *to,
+                    counted: isr.clone(),
+                });
             }
             Event::LeaderStarted { partition, epoch, log_end, high_watermark, .. } => {
                 let by = Leadership { at: now, node, epoch: *epoch, log_end: *log_end };
                 self.partition_mut(*partition).led(by, *high_watermark);
             }
-            Event::FollowerStarted { partition, epoch, .. } => self.partition_mut(*partition).follows(node, *epoch),
+            Event::FollowerStarted { partition, epoch, .. } => {
+                self.partition_mut(*partition).follows(node, *epoch)
+            }
             Event::LeaderElected { partition, state, unclean, at, .. } => {
                 self.state(now, node, *at, *partition, state, *unclean);
             }
@@ -294,7 +310,9 @@ impl Cluster {
                 if self.news(now, node, *at) && !self.names.iter().any(|(id, ..)| id == topic) {
                     self.names.push((*topic, name.to_string(), false));
                     let rules = self.rules_of(*topic);
-                    for partition in self.partitions.iter_mut().filter(|partition| partition.id.topic == *topic) {
+                    for partition in
+                        self.partitions.iter_mut().filter(|partition| partition.id.topic == *topic)
+                    {
                         partition.rules = rules.clone();
                     }
                 }
@@ -338,7 +356,15 @@ impl Cluster {
         }
     }
 
-    fn state(&mut self, now: Instant, node: NodeId, at: Offset, id: TopicPartition, state: &PartitionState, unclean: bool) {
+    fn state(
+        &mut self,
+        now: Instant,
+        node: NodeId,
+        at: Offset,
+        id: TopicPartition,
+        state: &PartitionState,
+        unclean: bool,
+    ) {
         if self.news(now, node, at) {
             self.partition_mut(id).told(now, state, unclean);
         }
@@ -378,7 +404,13 @@ impl Cluster {
             WorldEvent::NodeStarted { node } => {
                 if let Some(process) = self.process_mut(*node) {
                     let lives = process.lives + 1;
-                    *process = Process { alive: true, since: now, lives, ended: process.ended, ..Process::default() };
+                    *process = Process {
+                        alive: true,
+                        since: now,
+                        lives,
+                        ended: process.ended,
+                        ..Process::default()
+                    };
                 }
                 if let Some(broker) = self.broker_mut(*node) {
                     (broker.state, broker.epoch) = (None, None);

@@ -214,7 +214,14 @@ impl Partition {
         }
         if newest && high_watermark > self.high_watermark {
             // What it takes to be committed it will tell its followers.
-            let moved = Moved { at: by.at, node: by.node, epoch: by.epoch, from: self.high_watermark, to: high_watermark, counted: NodeSet::new() };
+            let moved = Moved {
+                at: by.at,
+                node: by.node,
+                epoch: by.epoch,
+                from: self.high_watermark,
+                to: high_watermark,
+                counted: NodeSet::new(),
+            };
             self.announce(moved);
         }
         self.leaderships.push(by);

@@ -114,7 +114,11 @@ impl Quorum {
                 }
                 let replica = self.log.replica_mut(node);
                 replica.epoch = *epoch;
-                replica.role = Some(if *role == QuorumRole::Leader { ReplicaRole::Leader } else { ReplicaRole::Follower });
+                replica.role = Some(if *role == QuorumRole::Leader {
+                    ReplicaRole::Leader
+                } else {
+                    ReplicaRole::Follower
+                });
             }
             Event::QuorumLeaderElected { epoch, votes, log_end } => {
                 self.elections.push((*epoch, node, votes.clone(), *log_end));

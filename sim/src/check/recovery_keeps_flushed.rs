@@ -1,0 +1,145 @@
+//! Does a log come back from the disk as it was? (`WB-Recovery`)
+
+use trial_model::{
+    event::{Event, EventKind},
+    machine::Halt,
+    units::{NodeSet, Offset},
+};
+
+use super::{Check, CheckInfo, Found, Hears, Name, Scene, safety};
+use crate::{
+    mirror::{Partition, Replica},
+    world_event::{Stop, WorldEvent},
+};
+
+pub(super) const INFO: CheckInfo = safety(
+    "recovery_keeps_flushed",
+    "WB-Recovery",
+    "After a restart a log is a prefix of what it was, ends with a whole batch, and holds all that was flushed, or all that was written if only the process died.",
+);
+
+/// The disks that may give back something else than was written.
+#[derive(Default)]
+struct RecoveryKeepsFlushed {
+    damaged: NodeSet,
+}
+
+pub(super) fn check() -> Box<dyn Check> {
+    Box::new(RecoveryKeepsFlushed::default())
+}
+
+impl Check for RecoveryKeepsFlushed {
+    fn hears(&self) -> Hears {
+        Hears { before: &[EventKind::Recovered], ..Hears::default() }
+    }
+
+    fn world(&mut self, _scene: Scene<'_>, event: &WorldEvent, _found: &mut Found) {
+        if let WorldEvent::DiskDamaged { node } = event {
+            self.damaged.insert(*node);
+        }
+    }
+
+    fn before(&mut self, scene: Scene<'_>, event: &Event, found: &mut Found) {
+        let Event::Recovered { partition: id, start, end, last_crc, .. } = *event else { return };
+        let Some(partition) = scene.cluster.partition(id).filter(|partition| !partition.deleted) else {
+            return;
+        };
+        let Some(replica) = partition.replica(scene.node).filter(|replica| !replica.opaque) else { return };
+        let Some(ended) = scene.cluster.process(scene.node).and_then(|process| process.ended) else { return };
+        if self.damaged.contains(scene.node) || ended == Stop::Halted(Halt::DiskFailed) {
+            return;
+        }
+        let floor = if ended == Stop::PowerLoss { replica.flushed } else { replica.written };
+        let wrong = if end < floor && floor > partition.trunk.start && floor > replica.start {
+            let what = if ended == Stop::PowerLoss { "flushed" } else { "written" };
+            Some(format!("it ends at {end}, but {floor} was {what}"))
+        } else if end > replica.end && !replica.cut_since_flush {
+            Some(format!("it ends at {end}, but only {} was appended", replica.end))
+        } else if end > start && !replica.cut_since_flush {
+            content(partition, replica, end, last_crc)
+        } else {
+            None
+        };
+        let Some(wrong) = wrong else { return };
+        let node = scene.node;
+        found.report(INFO.name, Some(id), |n| {
+            (
+                format!("{} comes back with another log of {}: {wrong}", Name(n, node), Name(n, id)),
+                vec![
+                    (
+                        "before",
+                        format!(
+                            "{}..{}, written {}, flushed {}",
+                            replica.start, replica.end, replica.written, replica.flushed
+                        ),
+                    ),
+                    ("after", format!("{start}..{end}")),
+                    ("ended by", how(ended).into()),
+                ],
+            )
+        });
+    }
+}
+
+fn content(partition: &Partition, replica: &Replica, end: Offset, last_crc: Option<u32>) -> Option<String> {
+    let last = end.before()?;
+    let expected = if end > replica.agreed {
+        let at = replica.tail.partition_point(|entry| entry.end <= last);
+        let entry = replica.tail.get(at)?;
+        if entry.end != end {
+            return Some(format!("it ends at {end}, inside a batch @{}..{}", entry.base, entry.end));
+        }
+        entry.crc
+    } else {
+        partition.trunk.at(last)?.1
+    };
+    (last_crc? != expected).then(|| format!("its last batch before {end} is another one"))
+}
+
+fn how(ended: Stop) -> &'static str {
+    match ended {
+        Stop::Crash => "a crash of the process",
+        Stop::PowerLoss => "a power loss",
+        Stop::Halted(_) => "its own will",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::testing::*, INFO};
+    use crate::world_event::Stop;
+
+    fn two_records() -> Bench {
+        let mut bench = Bench::of(INFO.name).begun();
+        bench.replicated(0, 1, 7, &[2, 3]).replicated(1, 1, 8, &[2, 3]).flushed(b(2), P, 1);
+        bench
+    }
+
+    #[test]
+    fn what_was_flushed_and_is_gone_is_noticed() {
+        let mut bench = two_records();
+        bench.stop(b(2), Stop::PowerLoss).start(b(2)).recovered(2, 0, None);
+        assert_eq!(bench.fired(), 1);
+    }
+
+    #[test]
+    fn what_was_not_flushed_may_go() {
+        let mut bench = two_records();
+        bench.stop(b(2), Stop::PowerLoss).start(b(2)).recovered(2, 1, Some(7));
+        assert_eq!(bench.fired(), 0);
+    }
+
+    #[test]
+    fn another_record_in_its_place_is_noticed() {
+        let mut bench = two_records();
+        bench.stop(b(2), Stop::Crash).start(b(2)).recovered(2, 2, Some(9));
+        assert_eq!(bench.fired(), 1);
+    }
+
+    #[test]
+    fn a_cut_that_was_not_flushed_may_come_undone() {
+        let mut bench = two_records();
+        bench.truncate(2, 1, 0).stop(b(2), Stop::PowerLoss).start(b(2)).recovered(2, 2, Some(8));
+        assert_eq!(bench.fired(), 0);
+    }
+}
