@@ -350,3 +350,96 @@ impl Machine for Admin {
         [self.view.deadline(), self.net.deadline(), self.due.next()].into_iter().fold(gives_up, earliest)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+
+    use super::*;
+    use crate::{
+        client::scripted::{ORDERS, Script, orders, setup},
+        event::EventKind,
+        museum::Museum,
+        protocol::{
+            ApiKey,
+            topics::{CreateTopicsResponse, DeleteRecordsResponse, DeleteTopicsResponse, NewTopic},
+        },
+        units::LeaderEpoch,
+    };
+
+    fn started() -> Script<Admin> {
+        Script::start(Admin::new(setup(Museum::CLOSED)))
+    }
+
+    fn create() -> Command {
+        Command::CreateTopic(NewTopic {
+            name: "orders".into(),
+            partitions: 1,
+            replication_factor: 1,
+            assignment: vec![],
+            config: vec![],
+        })
+    }
+
+    fn created(script: &mut Script<Admin>, result: Result<(), ErrorCode>) {
+        let question = script.question(ApiKey::CreateTopics);
+        let topics = vec![("orders".into(), result.map(|()| ORDERS))];
+        script.answer(&question, Response::CreateTopics(CreateTopicsResponse { topics }));
+    }
+
+    fn done(script: &mut Script<Admin>) -> vec::Vec<Event> {
+        script.told_of(EventKind::AdminDone)
+    }
+
+    #[test]
+    fn what_may_pass_is_tried_again_and_what_is_final_is_told() {
+        let mut script = started();
+        script.tell(create());
+        created(&mut script, Err(ErrorCode::NotController));
+        assert_eq!(done(&mut script), []);
+        script.pass(120);
+        script.disconnect(1);
+        script.pass(400);
+        script.metadata(&[]);
+        created(&mut script, Ok(()));
+        assert_eq!(done(&mut script), [Event::AdminDone { what: "create topic orders".into(), error: None }]);
+
+        script.tell(Command::DeleteTopic("orders".into()));
+        let question = script.question(ApiKey::DeleteTopics);
+        let topics = vec![("orders".into(), Err(ErrorCode::UnknownTopicOrPartition))];
+        script.answer(&question, Response::DeleteTopics(DeleteTopicsResponse { topics }));
+        let error = Some(ErrorCode::UnknownTopicOrPartition);
+        assert_eq!(done(&mut script), [Event::AdminDone { what: "delete topic orders".into(), error }]);
+    }
+
+    #[test]
+    fn records_are_deleted_by_the_leader_wherever_it_goes() {
+        let mut script = started();
+        let named = NamedPartition { topic: "orders".into(), partition: 0 };
+        script.tell(Command::DeleteRecords(named, Some(Offset(5))));
+        script.metadata(&[(2, 1)]);
+        let hint = LeaderHint { leader: Some(NodeId::broker(3)), epoch: LeaderEpoch(2) };
+        for (broker, result, hint) in
+            [(2, Err(ErrorCode::NotLeaderOrFollower), Some(hint)), (3, Ok(Offset(5)), None)]
+        {
+            let question = script.question(ApiKey::DeleteRecords);
+            assert_eq!(question.to, NodeId::broker(broker));
+            let partitions = vec![(PartitionRef::from(orders(0)), result, hint)];
+            script.answer(&question, Response::DeleteRecords(DeleteRecordsResponse { partitions }));
+        }
+        let what = "delete records of orders-0 before 5".into();
+        assert_eq!(done(&mut script), [Event::AdminDone { what, error: None }]);
+    }
+
+    #[test]
+    fn a_call_that_nobody_answers_is_given_up_after_a_minute() {
+        let mut script = started();
+        script.tell(create());
+        script.pass(59_999);
+        assert_eq!(done(&mut script), []);
+        script.pass(1);
+        let error = Some(ErrorCode::NetworkException);
+        assert_eq!(done(&mut script), [Event::AdminDone { what: "create topic orders".into(), error }]);
+        assert!(script.closed.contains(&NodeId::broker(1)), "every attempt has thirty seconds");
+    }
+}

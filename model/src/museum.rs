@@ -108,7 +108,7 @@ museum! {
     StaleBrokerEpochJoinsIsr = "stale-broker-epoch-joins-isr", "KIP-903", "candidates_have_all_committed",
         "a broker is in sync by what it had before it lost its disk";
     /// KAFKA-17333: a controller decides before it has replayed what was committed before its epoch.
-    ControllerActiveBeforeReplay = "controller-active-before-replay", "KAFKA-17333", "epochs_increase",
+    ControllerActiveBeforeReplay = "controller-active-before-replay", "KAFKA-17333", "producer_ids_are_unique",
         "decisions start from a state that is old, and undo newer ones";
     /// KAFKA-13959: a broker is unfenced only once it has applied metadata up to the very end of the log.
     UnfenceNeedsLogEnd = "unfence-needs-log-end", "KAFKA-13959", "brokers_are_unfenced",

@@ -147,7 +147,7 @@ mod tests {
     fn the_table_is_the_logarithm() {
         // -ln(1/2) and -ln(1/256)
         assert_eq!(QUANTILES[128], LN_2 >> (32 - FRACTION));
-        assert!(QUANTILES[255].abs_diff(LN_2 * 8 >> (32 - FRACTION)) < 64);
+        assert!(QUANTILES[255].abs_diff((LN_2 * 8) >> (32 - FRACTION)) < 64);
         assert!(QUANTILES.is_sorted());
     }
 }

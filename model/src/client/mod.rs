@@ -3,6 +3,8 @@
 pub mod backoff;
 pub mod in_flight;
 pub mod cluster_view;
+#[cfg(test)]
+pub(crate) mod scripted;
 
 use alloc::{string::String, vec::Vec};
 

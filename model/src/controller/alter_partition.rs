@@ -3,7 +3,7 @@
 //! AlterPartition, KIP-497; KIP-841 (no fenced or leaving broker), KIP-903 (no broker by a registration that
 //! is not its present one).
 
-use alloc::vec::Vec;
+use alloc::{collections::BTreeSet, vec::Vec};
 
 use super::{
     decide::View,
@@ -30,9 +30,10 @@ pub(super) fn alter(
     view.registered(request.broker, request.broker_epoch)?;
     let mut records: Vec<Record> = Vec::new();
     let mut partitions = Vec::with_capacity(request.partitions.len());
-    for (nth, proposal) in request.partitions.iter().enumerate() {
+    let mut seen = BTreeSet::new();
+    for proposal in &request.partitions {
         // A second proposal for a partition starts from a state that the first may just have changed.
-        let again = request.partitions[..nth].iter().any(|before| before.partition == proposal.partition);
+        let again = !seen.insert(proposal.partition);
         let result =
             if again { Err(ErrorCode::InvalidRequest) } else { alter_one(view, request.broker, proposal) };
         let result = result.map(|(record, altered)| {

@@ -5,7 +5,7 @@
 //! none of them either, the last leader may come back, and where `unclean.leader.election.enable` is set any
 //! live replica may lead: either may lose records, and counts as unclean.
 
-use alloc::vec::Vec;
+use alloc::{collections::BTreeSet, vec::Vec};
 
 use super::{
     decide::{Rules, View},
@@ -276,11 +276,10 @@ pub(super) fn elect(view: View<'_>, request: &ElectLeadersRequest) -> (Vec<Recor
     let mut answers = Vec::new();
     match &request.partitions {
         Some(partitions) => {
-            let mut asked: Vec<TopicPartition> = Vec::new();
+            let mut asked = BTreeSet::new();
             for partition in partitions.iter().copied() {
                 // Twice the same would be two changes of one state.
-                if !asked.contains(&partition) {
-                    asked.push(partition);
+                if asked.insert(partition) {
                     answers.push((partition, one(partition)));
                 }
             }

@@ -32,15 +32,22 @@ mod tests;
 // The machine.
 mod connections;
 
-use alloc::format;
+use alloc::{format, string::ToString};
 use core::time::Duration;
 
 use bytes::Bytes;
 
-use self::{connections::Connections, decide::Question, heartbeats::Sessions, image::Image, record::Record};
+use self::{
+    connections::Connections,
+    decide::Question,
+    heartbeats::Sessions,
+    image::Image,
+    record::{Malformed, Record},
+};
 use crate::{
     client::Command,
     config::ControllerConfig,
+    disk::{DiskError, FileKind, FileName},
     event::Event,
     machine::{Caller, Effects, Halt, Input, Machine, Outgoing},
     museum::Bug,
@@ -50,8 +57,12 @@ use crate::{
     replicated::{Replicated, shard::Shard},
     rng::Rng,
     time::{Instant, Now, earliest},
-    units::{CorrelationId, LeaderEpoch, Offset, ProducerId},
+    units::{CorrelationId, LeaderEpoch, Offset, ProducerId, TopicPartition},
 };
+
+/// How long a controller that shuts down waits for another to lead (Kafka: five seconds, in
+/// `KafkaRaftManager.shutdown`).
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A voter of the metadata quorum, and perhaps the active controller.
 #[derive(Clone, Debug)]
@@ -65,7 +76,8 @@ pub struct Controller {
     active: Option<Active>,
     rng: Rng,
     snapshot: SnapshotDue,
-    stopping: bool,
+    /// Set once it was told to shut down: when it stops in any case.
+    stops_at: Option<Instant>,
 }
 
 /// What only the active controller knows.
@@ -102,7 +114,7 @@ impl Controller {
             active: None,
             rng,
             snapshot: SnapshotDue::default(),
-            stopping: false,
+            stops_at: None,
         }
     }
 
@@ -165,7 +177,7 @@ impl Controller {
             }
             Input::Told(command) => {
                 if *command == Command::Shutdown {
-                    self.stopping = true;
+                    self.stops_at = Some(now.monotonic + SHUTDOWN_TIMEOUT);
                     quorum.shut_down(now, cx);
                 }
             }
@@ -329,7 +341,7 @@ impl Controller {
         let early = self.setup.museum.has(Bug::ControllerActiveBeforeReplay);
         if let Some(epoch) = leads
             && self.active.is_none()
-            && !self.stopping
+            && self.stops_at.is_none()
             && (early || self.quorum.has_committed_own_epoch())
         {
             self.activate(now, epoch, effects);
@@ -356,8 +368,10 @@ impl Controller {
                     // Only one that was active too early has not had what a snapshot stands for.
                     self.resign(effects);
                 }
-                let image = Image::from_snapshot(&bytes).unwrap_or_default();
-                self.shard.restore(image, end);
+                match Image::from_snapshot(&bytes) {
+                    Ok(image) => self.shard.restore(image, end),
+                    Err(Malformed) => damaged(end, epoch, effects),
+                }
                 self.snapshot = SnapshotDue { bytes: 0, since: now.monotonic };
                 (epoch, true)
             }
@@ -421,6 +435,14 @@ impl Controller {
     }
 }
 
+/// A snapshot is not what was written: the disk cannot be trusted.
+fn damaged(end: Offset, epoch: LeaderEpoch, effects: &mut Effects) {
+    let file = FileName::of_log(TopicPartition::METADATA, FileKind::MetadataSnapshot(end, epoch));
+    effects.note(Event::DiskFailed { file: file.to_string(), error: DiskError::Io });
+    effects.note(Event::Halted { why: Halt::DiskFailed });
+    effects.halt = Some(Halt::DiskFailed);
+}
+
 fn answer(caller: Option<Caller>, reply: Option<Response>, effects: &mut Effects) {
     if let (Some(caller), Some(reply)) = (caller, reply) {
         effects.reply(caller, reply);
@@ -443,14 +465,15 @@ impl Machine for Controller {
         self.take(now, input, effects);
         self.follow(now, effects);
         self.serve_next(now, told, effects);
-        if self.stopping && self.quorum.may_stop() && effects.halt.is_none() {
+        let stops = self.stops_at.is_some_and(|at| self.quorum.may_stop() || at <= now.monotonic);
+        if stops && effects.halt.is_none() {
             effects.note(Event::Halted { why: Halt::Shutdown });
             effects.halt = Some(Halt::Shutdown);
         }
     }
 
     fn deadline(&self) -> Option<Instant> {
-        let quorum = self.quorum.deadline();
+        let quorum = earliest(self.quorum.deadline(), self.stops_at);
         match &self.active {
             None => quorum,
             Some(active) => {

@@ -84,7 +84,11 @@ impl World {
     }
 
     fn run(&mut self, for_millis: u64) {
-        let end = self.now + for_millis * 1_000_000;
+        self.run_for(for_millis * 1_000_000);
+    }
+
+    fn run_for(&mut self, nanos: u64) {
+        let end = self.now + nanos;
         loop {
             let mail = self.agenda.first_key_value().map(|(key, _)| key.0);
             let wake = (0..self.nodes.len()).filter_map(|nth| Some((self.wakes[nth]?.0, nth))).min();
@@ -434,4 +438,60 @@ fn what_the_museum_serves_twice_after_a_failover() {
     let asked = world.allocate(new, epoch);
     world.run(500);
     assert_eq!(world.block(asked), world.block(blocks[1]), "from the log");
+}
+
+/// A leader dies right after it has committed something that the others do not know to be committed.
+fn block_after_a_failover(museum: Museum) -> [Result<ProducerIdBlock, ErrorCode>; 2] {
+    let mut world = World::new(3, &ControllerConfig::default(), museum);
+    world.run(5_000);
+    let epoch = world.serving();
+    let old = world.active();
+    let first = world.allocate(old, epoch);
+    while !world.replies.contains_key(&first) {
+        world.run_for(DISK);
+    }
+    world.cut.insert(old);
+    // What it had just sent is lost, too.
+    let gone = NodeId::controller(old as u32 + 1);
+    world.agenda.retain(|_, (_, input)| !matches!(input, Input::Response { from, .. } if *from == gone));
+    // Everybody asks at once, so that whoever becomes active does so with a question waiting.
+    let mut second = None;
+    while second.is_none() {
+        let asked: Vec<u32> =
+            (0..3).filter(|nth| *nth != old).map(|nth| world.allocate(nth, epoch)).collect();
+        world.run(100);
+        second =
+            asked.into_iter().find(|asked| world.replies.contains_key(asked) && world.block(*asked).is_ok());
+    }
+    [world.block(first), world.block(second.unwrap_or_default())]
+}
+
+#[test]
+fn what_was_committed_is_replayed_before_anything_is_decided() {
+    let [first, second] = block_after_a_failover(Museum::CLOSED);
+    assert!(first.is_ok_and(|block| block.first == ProducerId(0)));
+    assert!(second.is_ok_and(|block| block.first == ProducerId(1_000)));
+}
+
+#[cfg(feature = "museum")]
+#[test]
+fn what_the_museum_decides_before_it_has_replayed() {
+    let [first, second] = block_after_a_failover(Museum::CLOSED.with(Bug::ControllerActiveBeforeReplay));
+    assert_eq!(first, second);
+}
+
+#[test]
+fn a_controller_that_is_told_to_stop_hands_over_first() {
+    let mut world = world();
+    world.serving();
+    let old = world.active();
+    world.post(0, old, Input::Told(alloc::boxed::Box::new(Command::Shutdown)));
+    world.run(3_000);
+    let halted = |(nth, event): &(usize, Event)| *nth == old && matches!(event, Event::Halted { .. });
+    assert!(world.events.iter().any(halted));
+    let resigned =
+        |(nth, event): &(usize, Event)| *nth == old && matches!(event, Event::ControllerResigned { .. });
+    assert!(world.events.iter().any(resigned));
+    assert!(!world.nodes[old].is_active());
+    world.active();
 }

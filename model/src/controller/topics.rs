@@ -44,14 +44,18 @@ pub(super) fn create(
     context: &mut Context<'_>,
     request: &CreateTopicsRequest,
 ) -> (Vec<Record>, CreateTopicsResponse) {
-    let mut names = Names::of(view);
+    let mut names = Names::default();
+    let repeated = repeated(request.topics.iter().map(|topic| &topic.name));
     let mut records = Vec::new();
     let mut partitions = 0;
     let mut topics = Vec::with_capacity(request.topics.len());
     for topic in &request.topics {
-        let twice = request.topics.iter().filter(|other| other.name == topic.name).count() > 1;
-        let result = if twice { Err(ErrorCode::InvalidRequest) } else { names.check(view, &topic.name) }
-            .and_then(|()| plan(view, context, topic, MAX_PARTITIONS - partitions));
+        let result = if repeated.contains(&topic.name) {
+            Err(ErrorCode::InvalidRequest)
+        } else {
+            names.check(view, &topic.name)
+        }
+        .and_then(|()| plan(view, context, topic, MAX_PARTITIONS - partitions));
         let result = result.map(|placed| {
             partitions += placed.len();
             names.add(&topic.name);
@@ -155,14 +159,14 @@ fn new_partition(view: View<'_>, partition: TopicPartition, replicas: &[NodeId])
 
 /// Deletes topics, each by itself.
 pub(super) fn delete(view: View<'_>, request: &DeleteTopicsRequest) -> (Vec<Record>, DeleteTopicsResponse) {
-    let mut records: Vec<Record> = Vec::new();
+    let mut records = Vec::new();
+    let mut seen = BTreeSet::new();
     let topics = request.topics.iter().map(|name| {
-        let record = view.image.topic_id(name).map(|topic| Record::RemoveTopic(RemoveTopicRecord { topic }));
-        let result = match record {
+        let result = match view.image.topic_id(name) {
             None => Err(ErrorCode::UnknownTopicOrPartition),
-            Some(record) if records.contains(&record) => Err(ErrorCode::InvalidRequest),
-            Some(record) => {
-                records.push(record);
+            Some(topic) if !seen.insert(topic) => Err(ErrorCode::InvalidRequest),
+            Some(topic) => {
+                records.push(Record::RemoveTopic(RemoveTopicRecord { topic }));
                 Ok(())
             }
         };
@@ -180,11 +184,14 @@ pub(super) fn create_partitions(
 ) -> (Vec<Record>, CreatePartitionsResponse) {
     let mut records = Vec::new();
     let mut topics = Vec::with_capacity(request.topics.len());
+    let repeated = repeated(request.topics.iter().map(|(name, _)| name));
     for (name, count) in &request.topics {
-        let twice = request.topics.iter().filter(|(other, _)| other == name).count() > 1;
         let room = MAX_PARTITIONS - records.len();
-        let result =
-            if twice { Err(ErrorCode::InvalidRequest) } else { more(view, context, name, *count, room) };
+        let result = if repeated.contains(name) {
+            Err(ErrorCode::InvalidRequest)
+        } else {
+            more(view, context, name, *count, room)
+        };
         topics.push((name.clone(), result.map(|more| records.extend(more))));
     }
     (records, CreatePartitionsResponse { topics })
@@ -215,17 +222,20 @@ fn more(
         .collect())
 }
 
+/// The names that a request says more than once. It cannot mean both.
+fn repeated<'a>(names: impl Iterator<Item = &'a TopicName>) -> BTreeSet<&'a TopicName> {
+    let mut seen = BTreeSet::new();
+    names.filter(|name| !seen.insert(*name)).collect()
+}
+
 /// The names that are taken, while topics are created.
+#[derive(Default)]
 struct Names {
     /// Names with a `.` or `_` as metrics would spell them; made when first needed.
     spelled: Option<BTreeSet<String>>,
 }
 
 impl Names {
-    fn of(_: View<'_>) -> Names {
-        Names { spelled: None }
-    }
-
     /// Whether a topic may bear `name`: legal, not taken, and not one that differs from another only in `.`
     /// and `_`, which metrics cannot tell apart.
     fn check(&mut self, view: View<'_>, name: &TopicName) -> Result<(), ErrorCode> {

@@ -23,7 +23,7 @@
 pub mod batch;
 pub mod codec;
 mod varint;
-mod crc32c;
+pub(crate) mod crc32c;
 
 // What is known of it.
 pub mod config;

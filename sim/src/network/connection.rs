@@ -249,47 +249,60 @@ impl Link {
             connection.attempts = 0;
         }
         let is_connecting = matches!(connection.state, State::Connecting { .. });
-        connection.waiting.push_back(parcel);
-        if !is_connecting && connection.waiting.len() == 1 {
-            self.send_waiting(wire, at);
+        if is_connecting || connection.stuck || !connection.waiting.is_empty() {
+            connection.waiting.push_back(parcel);
+        } else if self.send_parcel(wire, at, parcel) {
+            self.wind_up(wire, at);
         }
     }
 
-    /// Puts on the wire what waits, up to the first that gets lost; after the last parcel of a closed
-    /// connection, forgets it.
+    /// Puts on the wire what waits, up to the first that gets lost.
     fn send_waiting(&mut self, wire: &mut Wire<'_>, at: usize) {
         while !self.connections[at].stuck
             && let Some(parcel) = self.connections[at].waiting.pop_front()
         {
-            let (size, about) = parcel.shape();
-            match self.carry(wire.now, wire.config, size, about) {
-                Fate::Arrives(arrival) => {
-                    let Parcel::Message(correlation, message) = parcel else {
-                        self.put_in_order(wire, at, arrival, Body::Fin);
-                        self.connections.remove(at);
-                        return;
-                    };
-                    self.connections[at].sent += 1;
-                    self.put_in_order(wire, at, arrival, Body::Data(correlation, message));
-                    let connection = &mut self.connections[at];
-                    connection.last_message_arrival = connection.last_arrival;
-                }
-                Fate::Resets => {
-                    let gone = &self.connections[at];
-                    let rst = (gone.id, !gone.is_server);
-                    self.send_stray(wire, rst.0, rst.1, Body::Rst);
-                    self.break_off(wire, at);
-                    return;
-                }
-                lost => {
-                    let connection = &mut self.connections[at];
-                    connection.waiting.push_front(parcel);
-                    connection.stuck = lost == Fate::LostForGood;
-                    break;
-                }
+            let before = self.connections[at].waiting.len();
+            if !self.send_parcel(wire, at, parcel) {
+                return;
+            }
+            if self.connections[at].waiting.len() > before {
+                break;
             }
         }
         self.wind_up(wire, at);
+    }
+
+    /// Puts `parcel` on the wire, or before what waits if it gets lost. Says whether the connection goes on:
+    /// the last parcel of a closed one is its end, and it may be reset.
+    #[inline]
+    fn send_parcel(&mut self, wire: &mut Wire<'_>, at: usize, parcel: Parcel) -> bool {
+        let (size, about) = parcel.shape();
+        match self.carry(wire.now, size, about) {
+            Fate::Arrives(arrival) => {
+                let Parcel::Message(correlation, message) = parcel else {
+                    self.put_in_order(wire, at, arrival, Body::Fin);
+                    self.connections.remove(at);
+                    return false;
+                };
+                self.connections[at].sent += 1;
+                self.put_in_order(wire, at, arrival, Body::Data(correlation, message));
+                let connection = &mut self.connections[at];
+                connection.last_message_arrival = connection.last_arrival;
+            }
+            Fate::Resets => {
+                let gone = &self.connections[at];
+                let (id, to_server) = (gone.id, !gone.is_server);
+                self.send_stray(wire, id, to_server, Body::Rst);
+                self.break_off(wire, at);
+                return false;
+            }
+            lost => {
+                let connection = &mut self.connections[at];
+                connection.waiting.push_front(parcel);
+                connection.stuck = lost == Fate::LostForGood;
+            }
+        }
+        true
     }
 
     /// Has the retransmission timer ring when it must.

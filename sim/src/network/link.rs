@@ -9,11 +9,12 @@ use trial_model::{
 };
 
 use super::{
-    NetworkConfig,
+    LinkConfig, NetworkConfig,
     connection::Connection,
     fault::{FaultId, LinkFault, LinkFaultKind, Side},
     queue::{Body, Queue, What},
 };
+use crate::latency::Latency;
 
 /// Everything one machine has about one peer: the way there, and its ends of their connections.
 ///
@@ -21,6 +22,10 @@ use super::{
 #[derive(Clone, Debug)]
 pub(super) struct Link {
     rng: Rng,
+    latency: Latency,
+    loss: Ratio,
+    /// Bytes a second; zero is without bound.
+    bandwidth: u64,
     /// Until when the wire is taken by bytes already sent, in nanoseconds.
     busy_until: u64,
     faults: Vec<FaultHere>,
@@ -84,9 +89,18 @@ impl Wire<'_> {
 pub(super) const BARE: usize = 60;
 
 impl Link {
-    pub(super) fn new(seed: u64, from: NodeId, to: NodeId) -> Link {
+    pub(super) fn new(
+        seed: u64,
+        from: NodeId,
+        to: NodeId,
+        config: &NetworkConfig,
+        unlike: LinkConfig,
+    ) -> Link {
         Link {
             rng: Rng::named(seed, &format!("link/{from}→{to}")),
+            latency: unlike.latency.unwrap_or(config.latency),
+            loss: unlike.loss.unwrap_or(config.loss),
+            bandwidth: unlike.bandwidth.or(config.bandwidth).unwrap_or(0),
             busy_until: 0,
             faults: Vec::new(),
             faults_as_of: 0,
@@ -124,16 +138,10 @@ impl Link {
     }
 
     /// Decides about one transmission.
-    pub(super) fn carry(
-        &mut self,
-        now: Instant,
-        config: &NetworkConfig,
-        size: usize,
-        about: Option<(ApiKey, Side)>,
-    ) -> Fate {
-        let mut travel = config.latency.draw_nanos(&mut self.rng);
-        let mut bandwidth = config.bandwidth.unwrap_or(0);
-        if config.loss != Ratio::NEVER && self.rng.chance(config.loss) {
+    pub(super) fn carry(&mut self, now: Instant, size: usize, about: Option<(ApiKey, Side)>) -> Fate {
+        let mut travel = self.latency.draw_nanos(&mut self.rng);
+        let mut bandwidth = self.bandwidth;
+        if self.loss.0 > 0 && self.rng.chance(self.loss) {
             return Fate::Lost;
         }
         if !self.faults.is_empty()
@@ -196,14 +204,14 @@ impl Link {
         to_server: bool,
         body: Body,
     ) {
-        if let Fate::Arrives(at) = self.carry(wire.now, wire.config, BARE, None) {
+        if let Fate::Arrives(at) = self.carry(wire.now, BARE, None) {
             wire.put(at, What::Packet { connection, to_server, received: 0, body });
         }
     }
 
     /// Sends a packet without a message on a connection; says whether it will arrive.
     pub(super) fn send_bare(&mut self, wire: &mut Wire<'_>, at: usize, body: Body) -> bool {
-        let Fate::Arrives(arrival) = self.carry(wire.now, wire.config, BARE, None) else { return false };
+        let Fate::Arrives(arrival) = self.carry(wire.now, BARE, None) else { return false };
         self.put_in_order(wire, at, arrival, body);
         true
     }

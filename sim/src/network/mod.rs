@@ -10,13 +10,13 @@ use std::{collections::BTreeMap, time::Duration};
 use trial_model::{
     machine::{Channel, ConnectionId, Input, Outgoing},
     time::Instant,
-    units::{NodeId, NodeRole, Ratio},
+    units::{NodeId, NodeSet, Ratio},
 };
 
 pub use self::fault::{FaultId, LinkFault, LinkFaultKind, Side};
 use self::{
     link::{Link, Wire},
-    queue::{Entry, Queue, What},
+    queue::{Entry, Queue, What, pack, unpack},
 };
 use crate::latency::Latency;
 
@@ -56,6 +56,17 @@ impl Default for NetworkConfig {
     }
 }
 
+/// How one link behaves that is unlike the others; `None` is as on every link.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LinkConfig {
+    /// How long a message is under way, besides its bytes.
+    pub latency: Option<Latency>,
+    /// How likely a transmission is lost.
+    pub loss: Option<Ratio>,
+    /// How many bytes a second it carries.
+    pub bandwidth: Option<u64>,
+}
+
 /// One input that the network has for a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delivery {
@@ -85,6 +96,8 @@ pub struct Network {
     machines: Vec<Machine>,
     /// Where a node's machine stands, by role and number.
     places: [Vec<Option<u32>>; 3],
+    /// Links that are unlike the others.
+    unlike: BTreeMap<(NodeId, NodeId), LinkConfig>,
     faults: BTreeMap<FaultId, LinkFault>,
     /// How often the faults have changed.
     faults_version: u64,
@@ -120,9 +133,17 @@ impl Network {
             queue: Queue::default(),
             machines: Vec::new(),
             places: Default::default(),
+            unlike: BTreeMap::new(),
             faults: BTreeMap::new(),
             faults_version: 0,
         }
+    }
+
+    /// Makes every link from a node of `from` to another of `to` unlike the others, before anything is sent
+    /// on it. Of two calls for one link the later decides.
+    pub fn set_links(&mut self, from: &NodeSet, to: &NodeSet, config: LinkConfig) {
+        let ways = from.iter().flat_map(|from| to.iter().map(move |to| (from, to)));
+        self.unlike.extend(ways.filter(|(from, to)| from != to).map(|way| (way, config)));
     }
 
     /// Takes one message of a node's step at `now`. A node that does not run sends nothing.
@@ -271,7 +292,10 @@ impl Network {
         if links.len() <= peer {
             links.resize_with(peer + 1, || None);
         }
-        let link = links[peer].get_or_insert_with(|| Box::new(Link::new(self.seed, *node, peer_id)));
+        let link = links[peer].get_or_insert_with(|| {
+            let unlike = self.unlike.get(&(*node, peer_id)).copied().unwrap_or_default();
+            Box::new(Link::new(self.seed, *node, peer_id, &self.config, unlike))
+        });
         if !link.knows_faults(self.faults_version) {
             link.learn_faults(self.faults_version, self.faults.iter(), self.seed, *node, peer_id);
         }
@@ -297,21 +321,8 @@ fn connection_id(from: NodeId, to: NodeId, channel: Channel, nth: u64) -> Connec
     ConnectionId(pack(from) << 48 | pack(to) << 32 | u64::from(channel.0) << 28 | nth)
 }
 
-fn pack(node: NodeId) -> u64 {
-    assert!(node.nth() < 1 << 14, "there are fewer than 2^14 nodes of one role");
-    (node.role() as u64) << 14 | u64::from(node.nth())
-}
-
 fn client_of(connection: ConnectionId) -> NodeId {
-    let packed = connection.0 >> 48;
-    let nth = (packed & 0x3fff) as u32;
-    const BROKER: u64 = NodeRole::Broker as u64;
-    const CONTROLLER: u64 = NodeRole::Controller as u64;
-    match packed >> 14 {
-        BROKER => NodeId::broker(nth),
-        CONTROLLER => NodeId::controller(nth),
-        _ => NodeId::client(nth),
-    }
+    unpack(connection.0 >> 48)
 }
 
 fn channel_of(connection: ConnectionId) -> Channel {
