@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     config::ControllerConfig,
-    museum::{Bug, Museum},
+    museum::Museum,
     protocol::{
         ErrorCode, Request, Response,
         alter_partition::{AlterPartitionRequest, AlteredPartition, IsrProposal},
@@ -68,7 +68,8 @@ impl Cluster {
         cluster
     }
 
-    pub(super) fn planted(mut self, bug: Bug) -> Cluster {
+    #[cfg(feature = "museum")]
+    pub(super) fn planted(mut self, bug: crate::museum::Bug) -> Cluster {
         self.museum = self.museum.with(bug);
         self
     }
