@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use super::{Context, Quorum};
 use crate::{
+    disk::DiskError,
     event::Event,
     log::{ColdAnswer, Read, batch::Batch},
     protocol::ErrorCode,
@@ -95,12 +96,16 @@ impl Quorum {
         }
     }
 
-    /// What the disk has read for the application.
-    pub(super) fn on_cold_delivery(&mut self, read: Result<ColdAnswer, ErrorCode>) {
+    /// What the disk has read for the application, which can do nothing without what it has lost.
+    pub(super) fn on_cold_delivery(&mut self, read: Result<ColdAnswer, ErrorCode>) -> Result<(), DiskError> {
         self.delivery.cold = false;
-        if let Ok(ColdAnswer::Batches(batches)) = read {
-            batches.iter().for_each(|batch| self.make_ready(batch));
+        match read {
+            Ok(ColdAnswer::Batches(batches)) => batches.iter().for_each(|batch| self.make_ready(batch)),
+            // The log has begun anew meanwhile, from a snapshot.
+            Ok(ColdAnswer::Time(_)) | Err(ErrorCode::OffsetOutOfRange) => {}
+            Err(_) => return Err(DiskError::Io),
         }
+        Ok(())
     }
 
     fn make_ready(&mut self, batch: &Batch) {

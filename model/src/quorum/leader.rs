@@ -159,7 +159,7 @@ impl Quorum {
         // KAFKA-15489: without this, one that was cut off from the voters, but not from the brokers, led on.
         let checks = self.peers.ids().next().is_some() && !self.museum.has(Bug::NoCheckQuorum);
         let lost_majority = checks && leader.majority_until <= now.monotonic;
-        if core::mem::take(&mut self.resigning) || lost_majority {
+        if core::mem::take(&mut self.resigning) || self.stopping || lost_majority {
             self.become_resigned(now, lost_majority);
             return true;
         }

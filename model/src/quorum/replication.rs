@@ -185,7 +185,6 @@ impl Quorum {
                     || (offset == self.log.start() && epoch != earliest.epoch)
                     || epoch < earliest.epoch =>
             {
-                // Equal to where we begin, and of the epoch before: nothing is missing.
                 return Fit::Snapshot(latest);
             }
             _ => {}

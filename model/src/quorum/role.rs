@@ -194,6 +194,7 @@ impl Quorum {
 
     /// Leads the epoch in which it has the votes of a majority.
     pub(super) fn become_leader(&mut self, now: Now, votes: NodeSet) {
+        self.resigning = false;
         let leader = self.new_leader(now, votes.clone());
         let election = Election { leader: Some(self.id), ..self.election };
         self.change_to(Role::Leader(leader), election);

@@ -2,11 +2,14 @@
 
 mod cluster;
 mod disk;
+mod judge;
 
 use std::{eprintln, string::String, vec, vec::Vec};
 
 use self::cluster::Cluster;
 use crate::{
+    event::Event,
+    machine::Halt,
     museum::Museum,
     protocol::ErrorCode,
     units::{NodeId, Ratio},
@@ -156,6 +159,55 @@ fn an_append_is_refused_where_nobody_leads() {
     let mut refused = None;
     cluster.step(follower, |quorum, now, cx| refused = quorum.append(now, vec!["x".into()], cx).err());
     assert_eq!(refused, Some(ErrorCode::NotController));
+}
+
+#[test]
+fn a_leader_whose_disk_fails_halts_and_another_leads() {
+    let (mut cluster, leader) = settled(5, Museum::CLOSED);
+    cluster.ailing = Some(leader);
+    cluster.send_one();
+    cluster.run(50);
+    assert!(!cluster.members[&leader].up, "it halts: {}", cluster.trace(20));
+    let failed = |(_, id, event): &(u64, NodeId, Event)| {
+        *id == leader && matches!(event, Event::Halted { why: Halt::DiskFailed })
+    };
+    assert!(cluster.told.iter().any(failed));
+    cluster.run(3_000);
+    assert!(cluster.leader().is_some_and(|id| id != leader), "{}", cluster.trace(40));
+}
+
+#[test]
+fn the_leader_tells_how_the_quorum_stands() {
+    let (mut cluster, leader) = settled(6, Museum::CLOSED);
+    cluster.send_one();
+    cluster.run(300);
+    let quorum = &cluster.members[&leader].quorum;
+    let description = quorum.describe(cluster.clocks());
+    assert_eq!(description.error, None);
+    assert_eq!((description.leader, description.epoch), (Some(leader), quorum.epoch()));
+    assert_eq!(description.high_watermark, quorum.log_end());
+    let voters: Vec<_> = (1..=3).map(|nth| (NodeId::controller(nth), quorum.log_end())).collect();
+    assert_eq!(description.voters, voters);
+    assert_eq!(description.observers.as_slice(), [NodeId::broker(1)]);
+
+    let follower = &cluster.members[&NodeId::broker(1)].quorum;
+    assert_eq!(follower.describe(cluster.clocks()).error, Some(ErrorCode::NotLeaderOrFollower));
+}
+
+#[test]
+fn a_voter_alone_elects_itself_and_commits() {
+    let mut cluster = Cluster::new(7, 1, 1, Museum::CLOSED);
+    assert!(cluster.run_until(2_000, Cluster::is_settled), "{}", cluster.trace(40));
+    for _ in 0..50 {
+        cluster.send_one();
+        cluster.run(50);
+    }
+    cluster.kill(NodeId::controller(1), true);
+    cluster.restart(NodeId::controller(1));
+    cluster.run(2_000);
+    cluster.judge_end();
+    assert_eq!(cluster.broken, None);
+    assert!(cluster.acked.len() > 50, "{} records", cluster.acked.len());
 }
 
 /// The schedule of figure 8 in the paper on Raft: a record of a former epoch reaches a majority under a new

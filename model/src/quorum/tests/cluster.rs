@@ -12,20 +12,20 @@ use bytes::Bytes;
 
 use super::disk::Disk;
 use crate::{
-    disk::{DiskReply, DiskRequest, FileName},
-    event::{Event, QuorumRole},
+    disk::{DiskError, DiskReply, DiskRequest, FileName},
+    event::Event,
     machine::{Caller, Channel, ConnectionId, Disconnect, Effects, Outgoing},
     museum::Museum,
     node::Setup,
     protocol::{Request, Response},
-    quorum::{Committed, Context, Quorum, QuorumConfig},
+    quorum::{Context, Quorum, QuorumConfig},
     rng::Rng,
     time::{Instant, Now, Timestamp},
     units::{CorrelationId, LeaderEpoch, NodeId, NodeSet, Offset, Ratio},
 };
 
 /// One microsecond.
-const MICRO: u64 = 1_000;
+pub(super) const MICRO: u64 = 1_000;
 /// One millisecond.
 pub(super) const MILLI: u64 = 1_000 * MICRO;
 
@@ -76,12 +76,12 @@ pub(super) struct Member {
     pub(super) applied: BTreeMap<Offset, Bytes>,
     /// Up to here.
     pub(super) end: Offset,
-    life: u32,
-    correlation: CorrelationId,
-    disk: Disk,
-    disk_busy: BTreeMap<FileName, u64>,
-    snapshot_at: u64,
-    voter_contact: BTreeMap<NodeId, u64>,
+    pub(super) life: u32,
+    pub(super) correlation: CorrelationId,
+    pub(super) disk: Disk,
+    pub(super) disk_busy: BTreeMap<FileName, u64>,
+    pub(super) snapshot_at: u64,
+    pub(super) voter_contact: BTreeMap<NodeId, u64>,
 }
 
 /// Members, what is between them, and what they have promised so far.
@@ -95,30 +95,32 @@ pub(super) struct Cluster {
     pub(super) loss: Ratio,
     /// How long a disk takes at most.
     pub(super) disk_micros: u64,
+    /// Whose disk fails.
+    pub(super) ailing: Option<NodeId>,
     /// The first promise that was broken.
     pub(super) broken: Option<String>,
     /// Everything that happened, for looking at one run.
     pub(super) told: Vec<(u64, NodeId, Event)>,
-    voters: NodeSet,
-    config: QuorumConfig,
-    museum: Museum,
-    seed: u64,
+    pub(super) voters: NodeSet,
+    pub(super) config: QuorumConfig,
+    pub(super) museum: Museum,
+    pub(super) seed: u64,
     agenda: BTreeMap<(u64, u64), Due>,
     nth: u64,
     connections: BTreeMap<ConnectionId, Connection>,
     link_busy: BTreeMap<(ConnectionId, bool), u64>,
     /// Who has been seen to lead which epoch.
-    leaders: BTreeMap<LeaderEpoch, NodeId>,
+    pub(super) leaders: BTreeMap<LeaderEpoch, NodeId>,
     /// What has been seen committed at an offset: its epoch and value.
-    committed: BTreeMap<Offset, (LeaderEpoch, Bytes)>,
+    pub(super) committed: BTreeMap<Offset, (LeaderEpoch, Bytes)>,
     /// Everything before was committed by some leader.
-    committed_end: Offset,
+    pub(super) committed_end: Offset,
     /// Which batch has been seen at an offset of an epoch.
-    appended: BTreeMap<(LeaderEpoch, Offset), u32>,
+    pub(super) appended: BTreeMap<(LeaderEpoch, Offset), u32>,
     /// What was promised to a client.
     pub(super) acked: BTreeMap<Offset, Bytes>,
-    waiting: Vec<(NodeId, u32, Offset, Bytes)>,
-    sent: u64,
+    pub(super) waiting: Vec<(NodeId, u32, Offset, Bytes)>,
+    pub(super) sent: u64,
 }
 
 impl Cluster {
@@ -144,6 +146,7 @@ impl Cluster {
             cut: BTreeSet::new(),
             loss: Ratio::NEVER,
             disk_micros: 2_000,
+            ailing: None,
             broken: None,
             told: Vec::new(),
             voters: voters.clone(),
@@ -300,7 +303,10 @@ impl Cluster {
             Due::Disk { node, life, request } => {
                 if self.lives((node, life)) {
                     let member = self.members.get_mut(&node).expect("a member");
-                    let reply: DiskReply = member.disk.perform(&request);
+                    let mut reply: DiskReply = member.disk.perform(&request);
+                    if self.ailing == Some(node) {
+                        reply.outcome = Err(DiskError::Io);
+                    }
                     self.step(node, |quorum, now, cx| {
                         assert!(quorum.on_disk(now, &reply, cx));
                     });
@@ -343,7 +349,9 @@ impl Cluster {
         self.poll(id, &mut effects);
         let member = &self.members[&id];
         let (life, is) = (member.life, member.quorum.deadline());
-        assert!(effects.halt.is_none(), "no disk fails here: {:?}", effects.events);
+        if effects.halt.is_some() {
+            self.members.get_mut(&id).expect("a member").up = false;
+        }
         self.judge(id, &effects.events);
         self.told.extend(effects.events.drain(..).map(|event| (self.now, id, event)));
         for request in effects.disk.drain(..) {
@@ -359,7 +367,7 @@ impl Cluster {
         }
     }
 
-    fn clocks(&self) -> Now {
+    pub(super) fn clocks(&self) -> Now {
         Now { monotonic: Instant(self.now), wall: Timestamp((self.now / MILLI) as i64) }
     }
 
@@ -452,189 +460,5 @@ impl Cluster {
                     .extend(values.into_iter().enumerate().map(|(n, value)| (id, life, at(n), value)));
             }
         }
-    }
-}
-
-// What is promised.
-impl Cluster {
-    fn fail(&mut self, why: String) {
-        if self.broken.is_none() {
-            self.broken = Some(format!("seed {} at {} ms: {why}", self.seed, self.now / MILLI));
-        }
-    }
-
-    fn hear_contact(&mut self, to: NodeId, from: NodeId, request: &Request) {
-        if matches!(request, Request::Fetch(_) | Request::FetchSnapshot(_)) && self.voters.contains(from) {
-            self.members.get_mut(&to).expect("a member").voter_contact.insert(from, self.now);
-        }
-    }
-
-    /// Takes what became committed, as an application does.
-    fn poll(&mut self, id: NodeId, effects: &mut Effects) {
-        let now = self.clocks();
-        while let Some(committed) = self.members.get_mut(&id).expect("a member").quorum.poll() {
-            match committed {
-                Committed::Snapshot { end, bytes, .. } => self.apply_snapshot(id, end, &bytes),
-                Committed::Records { range, epoch, values } => {
-                    if self.members[&id].end != range.start {
-                        self.fail(format!("{id} got {range:?} after {}", self.members[&id].end));
-                    }
-                    self.members.get_mut(&id).expect("a member").end = range.end;
-                    if values.is_empty() {
-                        self.agree(id, range.start, epoch, &Bytes::from_static(b"(leader change)"));
-                    }
-                    for (n, value) in values.into_iter().enumerate() {
-                        self.apply(id, Offset(range.start.0 + n as u64), epoch, value);
-                    }
-                }
-            }
-        }
-        let member = self.members.get_mut(&id).expect("a member");
-        if member.end.0 > member.snapshot_at + 25 {
-            member.snapshot_at = member.end.0;
-            let image: Vec<(u64, &[u8])> = member.applied.iter().map(|(at, v)| (at.0, v.as_ref())).collect();
-            let bytes = postcard::to_allocvec(&image).expect("numbers and bytes");
-            let mut cx = Context { effects, correlation: &mut member.correlation };
-            member.quorum.take_snapshot(now, member.end, bytes.into(), &mut cx);
-        }
-    }
-
-    /// What one takes for committed at an offset, nobody takes for another.
-    fn agree(&mut self, id: NodeId, at: Offset, epoch: LeaderEpoch, value: &Bytes) {
-        let known = self.committed.entry(at).or_insert_with(|| (epoch, value.clone())).clone();
-        if known != (epoch, value.clone()) {
-            let (e, v) = known;
-            self.fail(format!("{id} has {value:?} of epoch {epoch} at {at}, another {v:?} of {e}"));
-        }
-    }
-
-    fn apply(&mut self, id: NodeId, at: Offset, epoch: LeaderEpoch, value: Bytes) {
-        self.agree(id, at, epoch, &value);
-        let life = self.members[&id].life;
-        if self.members[&id].quorum.is_leader() {
-            let mine =
-                |w: &(NodeId, u32, Offset, Bytes)| w.0 == id && w.1 == life && w.2 == at && w.3 == value;
-            if self.waiting.iter().any(mine) {
-                self.acked.insert(at, value.clone());
-            }
-        }
-        self.members.get_mut(&id).expect("a member").applied.insert(at, value);
-    }
-
-    fn apply_snapshot(&mut self, id: NodeId, end: Offset, bytes: &Bytes) {
-        let Ok(image) = postcard::from_bytes::<Vec<(u64, &[u8])>>(bytes) else {
-            return self.fail(format!("{id} has a snapshot to {end} of {} bytes that is none", bytes.len()));
-        };
-        let member = self.members.get_mut(&id).expect("a member");
-        member.applied = image.into_iter().map(|(at, v)| (Offset(at), Bytes::copy_from_slice(v))).collect();
-        member.end = end;
-        member.snapshot_at = end.0;
-        let wrong = member.applied.iter().any(|(at, v)| self.committed.get(at).is_none_or(|(_, c)| c != v));
-        if wrong {
-            self.fail(format!("{id}'s snapshot to {end} is not what was committed"));
-        }
-    }
-
-    fn judge(&mut self, id: NodeId, events: &[Event]) {
-        for event in events {
-            match event {
-                Event::QuorumHighWatermarkAdvanced { from, to, leader, .. } => {
-                    if to < from {
-                        self.fail(format!("{id}'s high watermark went back from {from} to {to}"));
-                    }
-                    if *leader {
-                        self.committed_end = self.committed_end.max(*to);
-                    }
-                }
-                Event::QuorumRoleChanged { role, .. }
-                    if !self.voters.contains(id)
-                        && !matches!(role, QuorumRole::Unattached | QuorumRole::Follower) =>
-                {
-                    self.fail(format!("{id}, an observer, is {role}"));
-                }
-                Event::QuorumLeaderElected { log_end, .. } if *log_end < self.committed_end => {
-                    let end = self.committed_end;
-                    self.fail(format!("{id} leads with a log to {log_end}; {end} is committed"));
-                }
-                Event::Appended { base, epoch, crc, .. } => {
-                    let known = *self.appended.entry((*epoch, *base)).or_insert(*crc);
-                    if known != *crc {
-                        self.fail(format!(
-                            "{id} has another batch at {base} of epoch {epoch} than others had"
-                        ));
-                    }
-                }
-                Event::Truncated { to, high_watermark, .. } if to < high_watermark => {
-                    self.fail(format!("{id} truncates to {to} below {high_watermark}"));
-                }
-                _ => {}
-            }
-        }
-        let member = &self.members[&id];
-        if member.quorum.is_leader() {
-            let epoch = member.quorum.epoch();
-            let known = *self.leaders.entry(epoch).or_insert(id);
-            if known != id {
-                self.fail(format!("{known} and {id} both lead epoch {epoch}"));
-            }
-        }
-    }
-
-    /// A leader from which no majority of voters has fetched for so long.
-    pub(super) fn lonely_leader(&self, millis: u64) -> Option<NodeId> {
-        let lately = |at: &u64| *at + millis * MILLI > self.now;
-        let lonely = |m: &Member| {
-            m.up && m.quorum.is_leader()
-                && m.voter_contact.values().filter(|at| lately(at)).count() + 1 <= self.voters.len() / 2
-        };
-        self.members.iter().find(|(_, m)| lonely(m)).map(|(id, _)| *id)
-    }
-
-    /// Whether everybody follows one leader and has everything that it has.
-    pub(super) fn is_settled(&self) -> bool {
-        let Some((id, leader)) =
-            self.members.iter().find(|(_, m)| m.up && m.quorum.has_committed_own_epoch())
-        else {
-            return false;
-        };
-        self.members.values().all(|m| {
-            m.up && m.quorum.leader() == Some(*id)
-                && m.quorum.epoch() == leader.quorum.epoch()
-                && m.end == leader.quorum.log_end()
-        })
-    }
-
-    /// What does not hold once everything is well again.
-    pub(super) fn judge_end(&mut self) {
-        let short: Vec<String> = self
-            .members
-            .iter()
-            .map(|(id, m)| {
-                format!(
-                    "{id} {} epoch {} hw {} end {}",
-                    m.quorum.role(),
-                    m.quorum.epoch(),
-                    m.end,
-                    m.quorum.log_end()
-                )
-            })
-            .collect();
-        if !self.is_settled() {
-            self.fail(format!("nobody leads, or not everybody follows: {}", short.join("; ")));
-        }
-        let lost =
-            |m: &Member| self.acked.iter().find(|(at, v)| m.applied.get(at) != Some(v)).map(|(at, _)| *at);
-        if let Some((id, at)) = self.members.iter().find_map(|(id, m)| lost(m).map(|at| (*id, at))) {
-            self.fail(format!("{id} does not have what was promised at {at}"));
-        }
-    }
-
-    /// The last things that were told, as text.
-    pub(super) fn trace(&self, last: usize) -> String {
-        let from = self.told.len().saturating_sub(last);
-        self.told[from..]
-            .iter()
-            .map(|(at, id, e)| format!("{:>9} {id} {} {e}\n", at / MICRO, e.kind().name()))
-            .collect()
     }
 }
