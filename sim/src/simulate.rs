@@ -28,7 +28,7 @@ use crate::{
     engine,
     latency::Latency,
     names::{RunNames, SharedNames},
-    network::{Network, NetworkConfig},
+    network::{LinkConfig, Network, NetworkConfig},
     panics,
     run::{Engine, Goal, Options, Run},
     scenario::{
@@ -237,7 +237,7 @@ fn disk_config(disk: &file::Disk) -> DiskConfig {
     }
 }
 
-fn network_of(scenario: &Scenario, seed: u64, _nodes: &[NodeId]) -> Network {
+fn network_of(scenario: &Scenario, seed: u64, nodes: &[NodeId]) -> Network {
     let it = &scenario.topology.network;
     let config = NetworkConfig {
         latency: latency(it.latency),
@@ -247,26 +247,45 @@ fn network_of(scenario: &Scenario, seed: u64, _nodes: &[NodeId]) -> Network {
         retransmit_after: it.retransmit.0,
         give_up_after: it.give_up.0,
     };
-    Network::new(seed, config)
+    let mut network = Network::new(seed, config);
+    for link in &it.links {
+        let [from, to] = [&link.from, &link.to].map(|selector| -> NodeSet {
+            nodes.iter().copied().filter(|node| is_named_by(scenario, *node, selector)).collect()
+        });
+        let unlike = LinkConfig {
+            latency: link.latency.map(latency),
+            loss: link.loss.map(|loss| loss.0),
+            bandwidth: link.bandwidth.map(|bandwidth| bandwidth.0),
+        };
+        network.set_links(&from, &to, unlike);
+        if !link.one_way {
+            network.set_links(&to, &from, unlike);
+        }
+    }
+    network
 }
 
 fn clock_of(scenario: &Scenario, node: NodeId) -> NodeClock {
     let mut clock = NodeClock::new(0, 0);
     for it in &scenario.topology.clocks {
-        let meant = match &it.node {
-            Selector::Broker(nth) => node == NodeId::broker(*nth),
-            Selector::Controller(nth) => node == NodeId::controller(*nth),
-            Selector::All(group) => group.has(node),
-            Selector::Client(name) => {
-                scenario.clients().iter().any(|client| client.id == node && client.name == *name)
-            }
-            _ => false,
-        };
-        if meant {
+        if is_named_by(scenario, node, &it.node) {
             clock = NodeClock::new(it.offset.map_or(0, |offset| offset.nanos() / 1_000_000), it.drift_ppm);
         }
     }
     clock
+}
+
+/// Whether a selector that does not depend on the run means `node`.
+fn is_named_by(scenario: &Scenario, node: NodeId, selector: &Selector) -> bool {
+    match selector {
+        Selector::Broker(nth) => node == NodeId::broker(*nth),
+        Selector::Controller(nth) => node == NodeId::controller(*nth),
+        Selector::All(group) => group.has(node),
+        Selector::Client(name) => {
+            scenario.clients().iter().any(|client| client.id == node && client.name == *name)
+        }
+        _ => false,
+    }
 }
 
 fn judge_setup(scenario: &Scenario, cast: &Cast) -> JudgeSetup {

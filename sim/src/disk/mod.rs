@@ -198,12 +198,14 @@ impl Disk {
             OpKind::Flush => &self.config.flush,
             OpKind::Read => &self.config.read,
         };
-        let mut takes = latency.draw(&mut self.pace);
-        for FaultHere { fault, .. } in &self.faults {
-            if let DiskFault::Slow { add, factor } = *fault {
-                takes = takes.saturating_mul(factor.max(1)).saturating_add(add);
-            }
+        let takes = latency.draw(&mut self.pace);
+        if self.faults.is_empty() {
+            return takes;
         }
+        let takes = self.faults.iter().fold(takes, |takes, here| match here.fault {
+            DiskFault::Slow { add, factor } => takes.saturating_mul(factor.max(1)).saturating_add(add),
+            _ => takes,
+        });
         // The grid is a microsecond, and a fault may have left it.
         Duration::from_micros(u64::try_from(takes.as_nanos().div_ceil(1_000)).unwrap_or(u64::MAX))
     }

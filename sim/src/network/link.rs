@@ -127,7 +127,10 @@ impl Link {
     ) {
         let mut before = std::mem::take(&mut self.faults);
         for (id, fault) in all.filter(|(_, fault)| fault.is_on(from, to)) {
-            let known = before.iter().position(|known| known.id == *id).map(|at| before.swap_remove(at));
+            let known = before
+                .iter()
+                .position(|known| (known.id, known.kind) == (*id, fault.kind))
+                .map(|at| before.swap_remove(at));
             self.faults.push(known.unwrap_or_else(|| FaultHere {
                 id: *id,
                 kind: fault.kind,

@@ -103,6 +103,9 @@ pub struct Network {
     faults_version: u64,
 }
 
+/// A shorter pause between retransmissions would only keep the simulation busy.
+const LEAST_RETRANSMIT: Duration = Duration::from_millis(1);
+
 /// One machine's kernel.
 #[derive(Clone, Debug)]
 struct Machine {
@@ -127,9 +130,18 @@ enum Power {
 impl Network {
     /// A network in which nobody runs yet: every process is announced with `process_started`.
     pub fn new(seed: u64, config: NetworkConfig) -> Network {
+        // Timers must ring on the grid, and not at once.
+        let on_grid = |wait: Duration| {
+            Duration::from_micros(u64::try_from(wait.as_nanos().div_ceil(1_000)).unwrap_or(u64::MAX).max(1))
+        };
         Network {
             seed,
-            config,
+            config: NetworkConfig {
+                connect_timeout: on_grid(config.connect_timeout),
+                retransmit_after: on_grid(config.retransmit_after).max(LEAST_RETRANSMIT),
+                give_up_after: on_grid(config.give_up_after),
+                ..config
+            },
             queue: Queue::default(),
             machines: Vec::new(),
             places: Default::default(),

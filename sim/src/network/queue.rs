@@ -158,8 +158,7 @@ mod tests {
 
     #[test]
     fn a_key_keeps_its_parts_and_their_order() {
-        let nodes =
-            [NodeId::broker(1), NodeId::broker(9_999), NodeId::controller(1), NodeId::client(16_383)];
+        let nodes = [NodeId::broker(1), NodeId::broker(9_999), NodeId::controller(1), NodeId::client(16_383)];
         let mut keys = Vec::new();
         for at in [0, 1_000, 3_600_000_000_000] {
             for owner in nodes {

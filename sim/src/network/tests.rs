@@ -416,6 +416,31 @@ fn a_reset_is_heard_at_both_ends_once() {
     assert_eq!(tap.take(), ["3000 broker-1: Reset by broker-2", "3001 broker-2: closed"]);
 }
 
+#[test]
+fn times_off_the_grid_are_put_on_it() {
+    let retransmit_after = Duration::from_nanos(100_000_500);
+    let mut tap = Wiretap::new(NetworkConfig { retransmit_after, ..config() });
+    tap.ask(0);
+    tap.run_until(ms(1_000));
+    tap.fault(1, A, B, LinkFaultKind::Cut);
+    tap.ask(1);
+    tap.run_until(ms(1_050));
+    tap.end(1);
+    tap.run_until(ms(2_000));
+    assert_eq!(tap.take(), ["3 broker-2: request 0", "1101 broker-2: request 1"]);
+}
+
+#[test]
+fn a_link_may_be_unlike_the_others() {
+    let mut tap = Wiretap::new(config());
+    let latency = Some(Latency::fixed(millis(40)));
+    tap.network.set_links(&one(A), &one(B), LinkConfig { latency, ..LinkConfig::default() });
+    tap.ask(0);
+    tap.send(B, request(A, 1));
+    tap.run_until(ms(1_000));
+    assert_eq!(tap.take(), ["42 broker-1: request 1", "81 broker-2: request 0"]);
+}
+
 /// What every node is told when, at each instant, the nodes' steps are taken in an order of their own.
 fn told_in_order_of(shuffle: &mut dyn FnMut(&mut [usize])) -> BTreeMap<NodeId, Vec<Delivery>> {
     const NODES: usize = 6;
