@@ -91,7 +91,7 @@ fn build(scenario: &Scenario, seed: u64, options: &mut Options, names: &SharedNa
         id: *id,
         role: cast.role(scenario, *id),
         clock: clock_of(scenario, *id),
-        disk: Disk::new(seed, *id, disk.clone()),
+        disk: Disk::new(seed, *id, disk),
         setup: setup(*id),
     });
     let network = network_of(scenario, seed, &nodes);
