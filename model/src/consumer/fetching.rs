@@ -26,7 +26,7 @@ impl Consumer {
     /// flight there.
     pub(super) fn fetch(&mut self, now: Now, broker: NodeId, effects: &mut Effects) {
         let Some(wanted) = self.fetchable.get(&broker) else { return };
-        if wanted.is_empty() || self.fetching.contains(&broker) {
+        if wanted.is_empty() || self.fetching.contains(broker) {
             return;
         }
         let turn = self.turns.get(&broker).copied().unwrap_or(PartitionIndex(0));
@@ -71,7 +71,7 @@ impl Consumer {
         response: FetchResponse,
         effects: &mut Effects,
     ) {
-        self.fetching.remove(&from);
+        self.fetching.remove(from);
         self.attention.insert(from);
         for ((at, offset), fetched) in asked.into_iter().zip(response.partitions) {
             let partition = &self.partitions[at.0];

@@ -31,7 +31,7 @@ use crate::{
     protocol::{ErrorCode, Response, list_offsets::OffsetSpec, metadata::MetadataResponse},
     rng::Rng,
     time::{Deadlines, Instant, Now, earliest},
-    units::{NodeId, Offset},
+    units::{NodeId, NodeSet, Offset},
 };
 
 /// How many requests to one broker may be unanswered: Kafka's constant.
@@ -100,9 +100,9 @@ pub struct Consumer {
     leaderless: BTreeSet<Subject>,
     resting: Deadlines<Subject>,
     /// Brokers with something to fetch or to ask, that may not have been asked yet.
-    attention: BTreeSet<NodeId>,
+    attention: NodeSet,
     /// Brokers with a fetch in flight.
-    fetching: BTreeSet<NodeId>,
+    fetching: NodeSet,
     /// Where the next fetch of a broker begins, so that each of its partitions is the first in turn.
     turns: BTreeMap<NodeId, PartitionIndex>,
     /// When a broker that is wanted has rested.
@@ -136,8 +136,8 @@ impl Consumer {
             askable: BTreeMap::new(),
             leaderless: BTreeSet::new(),
             resting: Deadlines::new(),
-            attention: BTreeSet::new(),
-            fetching: BTreeSet::new(),
+            attention: NodeSet::new(),
+            fetching: NodeSet::new(),
             turns: BTreeMap::new(),
             rested: None,
             config,
@@ -258,7 +258,7 @@ impl Consumer {
                 }
             }
             Asked::Fetch(_) => {
-                self.fetching.remove(&peer);
+                self.fetching.remove(peer);
                 self.attention.insert(peer);
             }
         }
@@ -298,12 +298,11 @@ impl Consumer {
             self.place_subject(now.monotonic, subject, effects);
         }
         self.rested = None;
-        let wanted: smallvec::SmallVec<[NodeId; 8]> = self.attention.iter().copied().collect();
-        for broker in wanted {
+        for broker in self.attention.clone().iter() {
             if let Some(until) = self.net.rests_until(now.monotonic, broker) {
                 self.rested = earliest(self.rested, Some(until));
             } else if self.net.can_send(now.monotonic, broker, MAX_IN_FLIGHT) {
-                self.attention.remove(&broker);
+                self.attention.remove(broker);
                 self.ask(now, broker, effects);
                 self.fetch(now, broker, effects);
             }

@@ -5,12 +5,14 @@
 //! thousand.
 
 use alloc::{
+    boxed::Box,
     collections::{BTreeMap, BTreeSet, VecDeque},
     vec::Vec,
 };
 use core::mem;
 
 use bytes::Bytes;
+use smallvec::SmallVec;
 
 use super::idempotence::Sequences;
 use crate::{
@@ -21,7 +23,7 @@ use crate::{
         codec::{BatchBuilder, RecordHeader},
     },
     protocol::ErrorCode,
-    time::{Deadlines, Instant, Timestamp},
+    time::{Instant, Timestamp},
     units::{LeaderEpoch, NodeId, RecordCount},
 };
 
@@ -59,7 +61,7 @@ pub struct ProducerBatch {
     limit: usize,
     base: Timestamp,
     /// The records' tags, in order.
-    pub tags: Vec<RecordTag>,
+    pub tags: SmallVec<[RecordTag; 2]>,
     reserved: u64,
     /// How often it was sent and came back.
     pub attempts: u32,
@@ -180,11 +182,14 @@ pub struct Queue {
 pub struct Accumulator {
     queues: Vec<Queue>,
     by_topic: Vec<Vec<Option<QueueIndex>>>,
-    batches: BTreeMap<BatchId, ProducerBatch>,
+    batches: BTreeMap<BatchId, Box<ProducerBatch>>,
     batches_made: u64,
     reserved: u64,
-    timed: Deadlines<QueueIndex>,
+    /// The queues that are `Timed`, in order.
+    timed: BTreeSet<(Instant, QueueIndex)>,
     ready: BTreeMap<NodeId, VecDeque<QueueIndex>>,
+    /// The brokers with queues in `ready`.
+    ready_brokers: Vec<NodeId>,
     leaderless: BTreeSet<QueueIndex>,
 }
 
@@ -225,12 +230,12 @@ impl Accumulator {
 
     /// A batch that is not settled.
     pub fn batch(&self, id: BatchId) -> Option<&ProducerBatch> {
-        self.batches.get(&id)
+        self.batches.get(&id).map(Box::as_ref)
     }
 
     /// A batch that is not settled.
     pub fn batch_mut(&mut self, id: BatchId) -> Option<&mut ProducerBatch> {
-        self.batches.get_mut(&id)
+        self.batches.get_mut(&id).map(Box::as_mut)
     }
 
     /// The batch that expires first.
@@ -314,7 +319,7 @@ impl Accumulator {
         let id = BatchId { created, nth: self.batches_made };
         self.batches_made += 1;
         self.reserved += batch.reserved;
-        self.batches.insert(id, batch);
+        self.batches.insert(id, Box::new(batch));
         id
     }
 
@@ -336,7 +341,7 @@ impl Accumulator {
     }
 
     /// Takes a batch out for good, and gives its memory back.
-    pub fn remove(&mut self, id: BatchId) -> Option<ProducerBatch> {
+    pub fn remove(&mut self, id: BatchId) -> Option<Box<ProducerBatch>> {
         let batch = self.batches.remove(&id)?;
         self.reserved -= batch.reserved;
         let queue = &mut self.queues[batch.queue.0];
@@ -398,19 +403,27 @@ impl Accumulator {
             return;
         }
         match before {
-            Place::Timed(_) if !matches!(place, Place::Timed(_)) => {
-                self.timed.cancel(&at);
+            Place::Timed(due) => {
+                self.timed.remove(&(due, at));
             }
             Place::Leaderless => {
                 self.leaderless.remove(&at);
             }
             // Its entry in the list of the ready is passed over when its turn comes.
-            Place::Idle | Place::Timed(_) | Place::Ready(_) => {}
+            Place::Idle | Place::Ready(_) => {}
         }
         match place {
             Place::Idle => {}
-            Place::Timed(due) => self.timed.set(due, at),
-            Place::Ready(broker) => self.ready.entry(broker).or_default().push_back(at),
+            Place::Timed(due) => {
+                self.timed.insert((due, at));
+            }
+            Place::Ready(broker) => {
+                let ready = self.ready.entry(broker).or_default();
+                if ready.is_empty() && !self.ready_brokers.contains(&broker) {
+                    self.ready_brokers.push(broker);
+                }
+                ready.push_back(at);
+            }
             Place::Leaderless => {
                 self.leaderless.insert(at);
             }
@@ -419,14 +432,15 @@ impl Accumulator {
 
     /// The next queue that has waited long enough; it stands idle until it is placed again.
     pub fn pop_due(&mut self, now: Instant) -> Option<QueueIndex> {
-        let at = self.timed.pop_due(now)?;
+        self.next_due().filter(|due| *due <= now)?;
+        let (_, at) = self.timed.pop_first()?;
         self.queues[at.0].place = Place::Idle;
         Some(at)
     }
 
     /// When the next queue has waited long enough.
     pub fn next_due(&self) -> Option<Instant> {
-        self.timed.next()
+        self.timed.first().map(|(due, _)| *due)
     }
 
     /// Whether queues wait whose partitions nobody leads.
@@ -435,8 +449,8 @@ impl Accumulator {
     }
 
     /// The brokers that queues may send to.
-    pub fn ready_brokers(&self) -> impl Iterator<Item = NodeId> + '_ {
-        self.ready.keys().copied()
+    pub fn ready_brokers(&self) -> &[NodeId] {
+        &self.ready_brokers
     }
 
     /// The next queue that may send to `broker`, in turn; it stands idle until it is placed again.
@@ -448,7 +462,7 @@ impl Accumulator {
                 return Some(at);
             }
         }
-        self.ready.remove(&broker);
+        self.ready_brokers.retain(|of| *of != broker);
         None
     }
 }
@@ -460,7 +474,7 @@ impl ProducerBatch {
             content: Content::Open(BatchBuilder::new()),
             limit,
             base: Timestamp(0),
-            tags: Vec::new(),
+            tags: SmallVec::new(),
             reserved,
             attempts: 0,
             last_error: None,

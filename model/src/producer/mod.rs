@@ -132,7 +132,7 @@ impl Producer {
                     fail(&record, ErrorCode::InvalidRequest, effects);
                 } else if !self.blocked.is_empty() {
                     self.blocked.push_back((now.monotonic, record));
-                } else if let Err(record) = self.take(now, record, effects) {
+                } else if let Some(record) = self.take(now, record, effects) {
                     self.blocked.push_back((now.monotonic, record));
                 }
             }
@@ -150,11 +150,11 @@ impl Producer {
 
     /// Takes a record into a batch. Gives it back if its topic or partition is not known yet or there is no
     /// memory for it.
-    fn take(&mut self, now: Now, record: NewRecord, effects: &mut Effects) -> Result<(), NewRecord> {
+    fn take(&mut self, now: Now, record: NewRecord, effects: &mut Effects) -> Option<NewRecord> {
         let size = size_bound(&record);
         if size > self.config.max_request_size as usize || size as u64 > self.config.buffer_memory {
             fail(&record, ErrorCode::MessageTooLarge, effects);
-            return Ok(());
+            return None;
         }
         let topic = self.view.topic(&record.topic);
         if self.choices.len() <= topic.0 {
@@ -167,7 +167,7 @@ impl Producer {
         });
         let Some((partition, known)) = chosen.and_then(|p| Some((p, self.view.partition(topic, p)?))) else {
             self.view.want_update();
-            return Err(record);
+            return Some(record);
         };
         let timestamp = record.timestamp.unwrap_or(now.wall);
         let (batch_size, memory) = (self.config.batch_size, self.config.buffer_memory);
@@ -184,7 +184,7 @@ impl Producer {
                 self.starved = true;
                 self.place_all(now.monotonic);
             }
-            return Err(record);
+            return Some(record);
         };
         if record.partition.is_none() && record.key.is_none() {
             let partitions = self.view.view(topic).partitions();
@@ -200,14 +200,14 @@ impl Producer {
         if taken.new_batch || taken.ready {
             self.place(now.monotonic, taken.queue);
         }
-        Ok(())
+        None
     }
 
     /// Lets blocked sends go on, in order, as far as they can.
     fn unblock(&mut self, now: Now, effects: &mut Effects) {
         self.starved = false;
         while let Some((since, record)) = self.blocked.pop_front() {
-            if let Err(record) = self.take(now, record, effects) {
+            if let Some(record) = self.take(now, record, effects) {
                 self.blocked.push_front((since, record));
                 return;
             }

@@ -5,6 +5,8 @@
 
 use alloc::vec::Vec;
 
+use smallvec::SmallVec;
+
 use super::{
     Me, Producer,
     accumulator::{BatchId, Place, QueueIndex},
@@ -102,7 +104,10 @@ impl Producer {
     /// Sends whatever may be sent.
     pub(super) fn send(&mut self, now: Now, effects: &mut Effects) {
         self.rested = None;
-        let brokers: smallvec::SmallVec<[NodeId; 8]> = self.accumulator.ready_brokers().collect();
+        if self.accumulator.ready_brokers().is_empty() {
+            return;
+        }
+        let brokers: SmallVec<[NodeId; 8]> = self.accumulator.ready_brokers().into();
         for broker in brokers {
             match self.net.rests_until(now.monotonic, broker) {
                 Some(until) => self.rested = earliest(self.rested, Some(until)),
@@ -123,7 +128,7 @@ impl Producer {
                 timeout: self.config.request_timeout_ms,
                 partitions,
             });
-            let queues: smallvec::SmallVec<[QueueIndex; 8]> = sent.iter().map(|sent| sent.queue).collect();
+            let queues: SmallVec<[QueueIndex; 8]> = sent.iter().map(|sent| sent.queue).collect();
             if self.acks == crate::protocol::produce::Acks::None {
                 self.net.post(broker, request, effects);
                 for sent in sent {
