@@ -23,6 +23,8 @@ mod producer_ids;
 mod startup;
 mod checkpoints;
 mod shutdown;
+#[cfg(test)]
+mod tests;
 
 use alloc::{boxed::Box, collections::BTreeMap, string::ToString};
 
