@@ -6,6 +6,8 @@
 use alloc::{collections::BTreeMap, vec, vec::Vec};
 use core::time::Duration;
 
+use smallvec::SmallVec;
+
 use super::{Context, Quorum, Role, high_watermark, peers::What};
 use crate::{
     event::{Event, TruncateReason},
@@ -226,11 +228,11 @@ impl Quorum {
         let Role::Leader(leader) = &self.role else { return };
         let own = self.is_voter().then(|| self.durable_end());
         let others = leader.voters.values().map(|progress| progress.end);
-        let ends: Vec<Option<Offset>> = own.map(Some).into_iter().chain(others).collect();
+        let mut ends: SmallVec<[Option<Offset>; 8]> = own.map(Some).into_iter().chain(others).collect();
         // KAFKA-12619: with the mistake, reaching the first record of the epoch was enough. That says only
         // that a majority has records of former epochs, which another leader may still overwrite.
         let own_record_first = !self.museum.has(Bug::HwBeforeOwnEpochRecord);
-        if let Some(to) = high_watermark::committed(&ends, leader.epoch_start, own_record_first) {
+        if let Some(to) = high_watermark::committed(&mut ends, leader.epoch_start, own_record_first) {
             self.raise_high_watermark(to, true, cx);
         }
     }
