@@ -113,6 +113,8 @@ pub struct Since {
     pub sent: u32,
     /// Records that were acknowledged, or read.
     pub done: u32,
+    /// Records that it gave up on because their time was up or the connection was gone.
+    pub timed_out: u32,
     /// When it sent the first.
     pub first: Option<Instant>,
 }
@@ -230,9 +232,13 @@ impl History {
             Event::RecordAcked { tag, partition, offset } => {
                 self.acked(now, node, tag.0, *partition, *offset)
             }
-            Event::RecordFailed { tag, maybe_written, .. } => {
+            Event::RecordFailed { tag, maybe_written, error, .. } => {
                 let outcome = if *maybe_written { Outcome::Unknown } else { Outcome::Failed };
-                self.told(now, node, tag.0, outcome);
+                let sent = self.told(now, node, tag.0, outcome).map(|at| self.records[at as usize].at);
+                let first = self.settling.then(|| self.since(node).first).flatten();
+                if error.is_retriable() && first.is_some() && sent >= first {
+                    self.since(node).timed_out += 1;
+                }
             }
             Event::Delivered { partition, offset, value, .. } => {
                 self.delivered(now, node, *partition, *offset, value)

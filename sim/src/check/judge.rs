@@ -10,7 +10,11 @@ use trial_model::{
 };
 
 use super::{Check, CheckInfo, Found, JudgeSetup, Kind, Scene, Unsettled, Violation, all};
-use crate::{history::History, mirror::Cluster, world_event::WorldEvent};
+use crate::{
+    history::History,
+    mirror::Cluster,
+    world_event::{Phase, WorldEvent},
+};
 
 const TICK: Duration = Duration::from_millis(100);
 
@@ -163,7 +167,9 @@ impl Judge {
             history: &self.history,
             setup: &self.setup,
         };
-        let liveness = self.checks.iter().filter(|(info, _)| info.kind == Kind::Liveness);
+        // While anything may break, nothing is expected to come to rest.
+        let calm = self.cluster.phase.0 > Phase::Chaos;
+        let liveness = self.checks.iter().filter(move |(info, _)| calm && info.kind == Kind::Liveness);
         liveness.filter_map(move |(info, check)| Some((*info, check.unsettled(scene)?)))
     }
 

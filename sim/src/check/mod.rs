@@ -7,6 +7,7 @@
 
 mod found;
 mod judge;
+mod lag;
 mod setup;
 #[cfg(test)]
 pub mod testing;
@@ -137,6 +138,10 @@ const fn safety(name: &'static str, code: &'static str, about: &'static str) -> 
     CheckInfo { name, code, kind: Kind::Safety, about }
 }
 
+const fn liveness(name: &'static str, code: &'static str, about: &'static str) -> CheckInfo {
+    CheckInfo { name, code, kind: Kind::Liveness, about }
+}
+
 macro_rules! checks {
     ($($module:ident)*) => {
         $(mod $module;)*
@@ -175,4 +180,34 @@ checks! {
     metadata_never_goes_back
     metadata_images_agree
     epochs_increase
+    single_controller_per_epoch
+    metadata_log_agrees
+    quorum_leader_has_all_committed
+    quorum_high_watermark_is_monotone
+    committed_metadata_is_durable
+    quorum_roles_are_valid
+    quorum_leader_has_majority
+    snapshot_covers_log_start
+    acked_records_are_readable
+    one_value_per_offset
+    no_duplicates
+    acked_offset_holds_the_record
+    sends_keep_their_order
+    no_skipped_records
+    reads_never_go_back
+    acked_records_are_read
+    end_offsets_never_decrease
+    no_phantom_records
+    quorum_elects_leader
+    controller_is_active
+    voters_catch_up
+    brokers_are_unfenced
+    metadata_converges
+    shutdown_completes
+    partitions_have_leaders
+    isr_is_full
+    writes_complete
+    writes_are_available
+    consumers_reach_the_end
+    clients_recover
 }

@@ -325,6 +325,18 @@ impl Bench {
         self.say(b(nth), Event::Recovered { partition: P, start, end, clean: false, cut: 0, last_crc })
     }
 
+    /// Controller `nth` appends a metadata record.
+    pub fn metadata(&mut self, nth: u32, base: u64, epoch: u32, crc: u32) -> &mut Self {
+        self.append_as(c(nth), Follower, TopicPartition::METADATA, base, epoch, crc, None)
+    }
+
+    pub fn metadata_hw(&mut self, nth: u32, epoch: u32, to: u64, leader: bool) -> &mut Self {
+        let replica = self.judge.cluster().quorum.log.replica(c(nth));
+        let log_end = replica.map_or(Offset::ZERO, |replica| replica.end);
+        let (epoch, from, to) = (LeaderEpoch(epoch), Offset::ZERO, Offset(to));
+        self.say(c(nth), Event::QuorumHighWatermarkAdvanced { epoch, from, to, leader, log_end })
+    }
+
     // What clients do.
 
     pub fn send(&mut self, node: NodeId, tag: u64) -> &mut Self {

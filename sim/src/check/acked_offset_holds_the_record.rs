@@ -1,0 +1,123 @@
+//! Is a record where its producer was told it is? (`BB-offset-dup`)
+
+use trial_model::{
+    event::{Event, EventKind},
+    units::{Offset, TopicPartition},
+};
+
+use super::{Check, CheckInfo, Found, Hears, Name, Scene, acked_records_are_readable::is_binding, safety};
+use crate::history::Sent;
+
+pub(super) const INFO: CheckInfo = safety(
+    "acked_offset_holds_the_record",
+    "BB-offset-dup",
+    "A record acknowledged to acks=all is read at the offset it was acknowledged with, and no offset is given to two.",
+);
+
+struct AckedOffsetHoldsTheRecord;
+
+pub(super) fn check() -> Box<dyn Check> {
+    Box::new(AckedOffsetHoldsTheRecord)
+}
+
+impl Check for AckedOffsetHoldsTheRecord {
+    fn hears(&self) -> Hears {
+        Hears { after: &[EventKind::Delivered, EventKind::RecordAcked], ..Hears::default() }
+    }
+
+    fn after(&mut self, scene: Scene<'_>, event: &Event, found: &mut Found) {
+        let latest = scene.history.latest;
+        let Some(sent) = latest.record.map(|at| &scene.history.records[at as usize]) else { return };
+        // A non-idempotent record may be in the log twice and acknowledged for either.
+        let once = scene.setup.client(sent.node).is_some_and(|client| client.idempotent);
+        let (Some(acked), true) = (sent.acked_at, once && is_binding(scene, sent)) else { return };
+        match *event {
+            Event::Delivered { partition, offset, .. } if offset != acked => {
+                tell(scene, partition, sent, acked, offset, found);
+            }
+            Event::RecordAcked { partition, .. } => {
+                if let Some(read) = sent.read_at.filter(|read| *read != acked) {
+                    tell(scene, partition, sent, acked, read, found);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn finish(&mut self, scene: Scene<'_>, found: &mut Found) {
+        let history = scene.history;
+        for (place, partition) in history.partitions.iter().enumerate() {
+            let lossless = scene.cluster.partition(partition.id).is_none_or(|known| known.losses.is_empty());
+            if !lossless {
+                continue;
+            }
+            let binding = |sent: &&Sent| sent.place as usize == place && is_binding(scene, sent);
+            let mut acked: Vec<(Offset, &Sent)> = history
+                .records
+                .iter()
+                .filter(binding)
+                .filter_map(|sent| Some((sent.acked_at?, sent)))
+                .collect();
+            acked.sort_by_key(|(offset, sent)| (*offset, sent.told));
+            for pair in acked.windows(2).filter(|pair| pair[0].0 == pair[1].0) {
+                let (offset, one, another) = (pair[0].0, pair[0].1, pair[1].1);
+                found.report(INFO.name, Some(partition.id), |n| {
+                    (
+                        format!("two records were acknowledged at {} @{offset}", Name(n, partition.id)),
+                        vec![
+                            ("one", format!("{} at {}s", history.show(one.value), one.told)),
+                            ("another", format!("{} at {}s", history.show(another.value), another.told)),
+                        ],
+                    )
+                });
+            }
+        }
+    }
+}
+
+fn tell(scene: Scene<'_>, id: TopicPartition, sent: &Sent, acked: Offset, read: Offset, found: &mut Found) {
+    found.report(INFO.name, Some(id), |n| {
+        let value = scene.history.show(sent.value);
+        (
+            format!("{value} was acknowledged at {} @{acked} and stands at @{read}", Name(n, id)),
+            vec![
+                ("record", format!("{value} of {}, sent {}s", Name(n, sent.node), sent.at)),
+                ("acked", format!("@{acked} at {}s", sent.told)),
+                ("read", format!("@{read}")),
+            ],
+        )
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::testing::*, INFO};
+
+    #[test]
+    fn a_record_that_stands_elsewhere_is_noticed() {
+        let mut bench = Bench::of(INFO.name);
+        bench.send(P1, 0).ack(P1, 0, 0).read(C1, 4, P1, 0);
+        assert_eq!(bench.fired(), 1);
+    }
+
+    #[test]
+    fn an_offset_given_to_two_is_noticed() {
+        let mut bench = Bench::of(INFO.name);
+        bench.send(P1, 0).send(P1, 1).ack(P1, 0, 0).ack(P1, 1, 0).finish();
+        assert_eq!(bench.fired(), 1);
+    }
+
+    #[test]
+    fn a_record_at_its_place_or_gone_is_well() {
+        let mut bench = Bench::of(INFO.name);
+        bench
+            .send(P1, 0)
+            .send(P1, 1)
+            .ack(P1, 0, 0)
+            .read(C1, 0, P1, 0)
+            .read(C1, 1, P1, 1)
+            .ack(P1, 1, 1)
+            .finish();
+        assert_eq!(bench.fired(), 0);
+    }
+}

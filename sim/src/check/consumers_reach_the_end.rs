@@ -1,0 +1,107 @@
+//! Does every consumer get to the end of what it reads? (`L-consume`)
+
+use trial_model::units::Offset;
+
+use super::{
+    Check, CheckInfo, ClientKind, Found, Hears, Scene, Unsettled, lag::Lag, liveness,
+    partitions_have_leaders::is_led,
+};
+
+pub(super) const INFO: CheckInfo = liveness(
+    "consumers_reach_the_end",
+    "L-consume",
+    "At rest every running consumer comes to read all that is committed in its partitions.",
+);
+
+/// How far each partition was committed a while ago.
+#[derive(Default)]
+struct ConsumersReachTheEnd {
+    committed: Lag<Vec<Offset>>,
+}
+
+pub(super) fn check() -> Box<dyn Check> {
+    Box::new(ConsumersReachTheEnd::default())
+}
+
+impl Check for ConsumersReachTheEnd {
+    fn hears(&self) -> Hears {
+        Hears { ticks: true, ..Hears::default() }
+    }
+
+    fn tick(&mut self, scene: Scene<'_>, _found: &mut Found) {
+        let partitions = &scene.cluster.partitions;
+        let look = || partitions.iter().map(|partition| partition.high_watermark).collect();
+        self.committed.look(scene.at, scene.setup.patience.lag, look);
+    }
+
+    fn unsettled(&self, scene: Scene<'_>) -> Option<Unsettled> {
+        let marks = self.committed.then(scene.at, scene.setup.patience.lag)?;
+        for client in scene.setup.clients.iter().filter(|client| client.kind == ClientKind::Consumer) {
+            if !scene.cluster.process(client.node).is_some_and(|process| process.well()) {
+                continue;
+            }
+            for (partition, position) in
+                scene.history.positions(client.node).filter(|(_, position)| position.assigned)
+            {
+                let place = scene.cluster.place(partition.id);
+                let Some((known, mark)) =
+                    place.and_then(|at| Some((&scene.cluster.partitions[at], *marks.get(at)?)))
+                else {
+                    continue;
+                };
+                // What was committed then and is lost since, nobody can read.
+                let mark = mark.min(known.high_watermark);
+                let at = position.next.unwrap_or(Offset::ZERO);
+                if known.deleted || at >= mark || !is_led(scene, known) {
+                    continue;
+                }
+                return Some(
+                    Unsettled::new(format!("{} has read {} to {at} of {mark}", client.name, partition.id))
+                        .of(partition.id)
+                        .line(
+                            "consumer",
+                            format!(
+                                "{}, next {}",
+                                client.name,
+                                position.next.map_or("unknown".into(), |next| next.to_string())
+                            ),
+                        )
+                        .line(
+                            "committed",
+                            format!("up to {mark} for {:?} at least", scene.setup.patience.lag),
+                        ),
+                );
+            }
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use trial_model::event::Event;
+
+    use super::{super::testing::*, INFO};
+    use crate::world_event::Phase;
+
+    #[test]
+    fn a_consumer_that_stands_still_is_noticed() {
+        let mut bench = Bench::of(INFO.name).begun();
+        bench.say(C1, Event::Assigned { partitions: vec![P] }).send(P1, 0);
+        bench.replicated(0, 1, 7, &[2, 3]).hw(1, 1, 1, &[1, 2, 3]).phase(Phase::Settle);
+        assert!(bench.judge.unsettled().is_empty(), "it was committed just now");
+        bench.wait(5);
+        assert_eq!(bench.judge.unsettled().len(), 1);
+        bench.finish();
+        assert_eq!(bench.fired(), 1);
+    }
+
+    #[test]
+    fn one_that_has_read_everything_is_well() {
+        let mut bench = Bench::of(INFO.name).begun();
+        bench.say(C1, Event::Assigned { partitions: vec![P] }).send(P1, 0);
+        bench.replicated(0, 1, 7, &[2, 3]).hw(1, 1, 1, &[1, 2, 3]).read(C1, 0, P1, 0).phase(Phase::Settle);
+        bench.wait(5).finish();
+        assert_eq!(bench.fired(), 0);
+    }
+}

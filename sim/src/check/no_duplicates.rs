@@ -1,0 +1,81 @@
+//! Is a record of an idempotent producer in the log once? (`BB-dup`)
+
+use trial_model::event::{Event, EventKind};
+
+use super::{Check, CheckInfo, Found, Hears, Name, Scene, safety};
+
+pub(super) const INFO: CheckInfo = safety(
+    "no_duplicates",
+    "BB-dup",
+    "A record that an idempotent producer sent is never read at two offsets (KIP-98).",
+);
+
+struct NoDuplicates;
+
+pub(super) fn check() -> Box<dyn Check> {
+    Box::new(NoDuplicates)
+}
+
+impl Check for NoDuplicates {
+    fn hears(&self) -> Hears {
+        Hears { after: &[EventKind::Delivered], ..Hears::default() }
+    }
+
+    fn after(&mut self, scene: Scene<'_>, event: &Event, found: &mut Found) {
+        let Event::Delivered { partition: id, offset, .. } = *event else { return };
+        let latest = scene.history.latest;
+        let (Some(at), Some(first)) = (latest.record, latest.first_read) else { return };
+        let sent = &scene.history.records[at as usize];
+        // After a loss the producer may send again what was acknowledged elsewhere: that is for another check.
+        let moved = scene.cluster.partition(id).is_some_and(|known| !known.losses.is_empty());
+        if first == offset || moved || !scene.setup.client(sent.node).is_some_and(|client| client.idempotent)
+        {
+            return;
+        }
+        let node = scene.node;
+        found.report(INFO.name, Some(id), |n| {
+            (
+                format!(
+                    "{} of an idempotent producer is in {} twice",
+                    scene.history.show(sent.value),
+                    Name(n, id)
+                ),
+                vec![
+                    (
+                        "record",
+                        format!(
+                            "{} of {}, sent {}s",
+                            scene.history.show(sent.value),
+                            Name(n, sent.node),
+                            sent.at
+                        ),
+                    ),
+                    ("offsets", format!("@{first} and @{offset}")),
+                    ("seen", format!("by {}", Name(n, node))),
+                ],
+            )
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::testing::*, INFO};
+
+    #[test]
+    fn a_record_at_two_offsets_is_noticed() {
+        let mut bench = Bench::of(INFO.name);
+        bench.send(P1, 0).read(C1, 0, P1, 0).read(C1, 1, P1, 0);
+        assert_eq!(bench.fired(), 1);
+    }
+
+    #[test]
+    fn without_idempotence_nobody_promised_it() {
+        let mut bench = Bench::with(INFO.name, |setup| setup.clients[0].idempotent = false);
+        bench.send(P1, 0).read(C1, 0, P1, 0).read(C1, 1, P1, 0);
+        assert_eq!(bench.fired(), 0);
+        let mut bench = Bench::of(INFO.name);
+        bench.send(P1, 0).read(C1, 0, P1, 0).read(C9, 0, P1, 0);
+        assert_eq!(bench.fired(), 0, "two readers, one offset");
+    }
+}

@@ -1,0 +1,98 @@
+//! Do a producer's records stand in the order in which it sent them? (`BB-nmsend`)
+
+use trial_model::units::NodeId;
+
+use super::{Check, CheckInfo, Found, Hears, Name, Scene, acked_records_are_readable::is_binding, safety};
+use crate::history::Sent;
+
+pub(super) const INFO: CheckInfo = safety(
+    "sends_keep_their_order",
+    "BB-nmsend",
+    "Records of one idempotent producer, or of one with a single request in flight, stand in a partition in the order in which they were sent.",
+);
+
+struct SendsKeepTheirOrder;
+
+pub(super) fn check() -> Box<dyn Check> {
+    Box::new(SendsKeepTheirOrder)
+}
+
+impl Check for SendsKeepTheirOrder {
+    fn hears(&self) -> Hears {
+        Hears::default()
+    }
+
+    fn finish(&mut self, scene: Scene<'_>, found: &mut Found) {
+        for (place, partition) in scene.history.partitions.iter().enumerate() {
+            // What a loss took away may be sent again, later than what came after.
+            if scene.cluster.partition(partition.id).is_some_and(|known| !known.losses.is_empty()) {
+                continue;
+            }
+            let mut newest: Vec<(NodeId, &Sent, u64)> = Vec::new();
+            for (offset, sent) in scene.history.reads(place as u32) {
+                if sent.read_at != Some(offset) && sent.read_at.is_some_and(|first| first < offset)
+                    || !orders(scene, sent)
+                {
+                    continue;
+                }
+                let Some(last) = newest.iter_mut().find(|(node, ..)| *node == sent.node) else {
+                    newest.push((sent.node, sent, offset.0));
+                    continue;
+                };
+                if last.1.nth <= sent.nth {
+                    (last.1, last.2) = (sent, offset.0);
+                    continue;
+                }
+                let (before, before_at) = (last.1, last.2);
+                found.report(INFO.name, Some(partition.id), |n| {
+                    let told = |sent: &Sent, at: u64| {
+                        format!("{} sent {}s, stands @{at}", scene.history.show(sent.value), sent.at)
+                    };
+                    (
+                        format!(
+                            "{} sent two records of {} in the other order",
+                            Name(n, sent.node),
+                            Name(n, partition.id)
+                        ),
+                        vec![("earlier", told(sent, offset.0)), ("later", told(before, before_at))],
+                    )
+                });
+            }
+        }
+    }
+}
+
+/// Whether anybody promised an order for this record.
+fn orders(scene: Scene<'_>, sent: &Sent) -> bool {
+    let Some(client) = scene.setup.client(sent.node) else { return false };
+    client.idempotent || (client.max_in_flight == 1 && is_binding(scene, sent))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::testing::*, INFO};
+
+    #[test]
+    fn records_in_the_other_order_are_noticed() {
+        let mut bench = Bench::of(INFO.name);
+        bench.send(P1, 0).send(P1, 1).read(C1, 0, P1, 1).read(C1, 1, P1, 0).finish();
+        assert_eq!(bench.fired(), 1);
+    }
+
+    #[test]
+    fn without_idempotence_and_with_many_in_flight_nobody_promised_it() {
+        let mut bench = Bench::with(INFO.name, |setup| setup.clients[0].idempotent = false);
+        bench.send(P1, 0).send(P1, 1).read(C1, 0, P1, 1).read(C1, 1, P1, 0).finish();
+        assert_eq!(bench.fired(), 0);
+        let mut bench = Bench::of(INFO.name);
+        bench
+            .send(P1, 0)
+            .send(P9, 0)
+            .send(P1, 1)
+            .read(C1, 0, P9, 0)
+            .read(C1, 1, P1, 0)
+            .read(C1, 2, P1, 1)
+            .finish();
+        assert_eq!(bench.fired(), 0);
+    }
+}
