@@ -146,6 +146,13 @@ impl Loader {
         }
         loader.files.sort_unstable();
         loader.snapshots.sort_unstable();
+        // Older ones are of segments that were deleted, or of another life of the log.
+        let first = loader.files.first().map_or(hints.log_start, |(base, _)| *base);
+        let old = loader.snapshots.partition_point(|snapshot| *snapshot < first);
+        let old: Vec<Offset> = loader.snapshots.drain(..old).collect();
+        loader
+            .stale
+            .extend(old.into_iter().map(|s| FileName::of_log(partition, FileKind::ProducerSnapshot(s))));
         for (file, len) in small {
             loader.ask(file, DiskOp::Read { at: 0, len }, disk);
         }
@@ -282,12 +289,8 @@ impl Loader {
             }
             self.segments.push(segment);
         }
-        let last = self.segments.iter().rfind(|segment| !segment.is_empty());
-        let epoch = last.map(|segment| (segment.last_epoch, segment.end.before().unwrap_or_default()));
         match &self.saved_epochs {
-            Some(saved) if epoch.is_none_or(|(epoch, at)| saved.epoch_of(at) == Some(epoch)) => {
-                self.epochs = saved.clone();
-            }
+            Some(saved) if self.covers(saved) => self.epochs = saved.clone(),
             // Whoever does not know the epochs of what is trusted must look at it.
             _ => self.segments.clear(),
         }
@@ -300,6 +303,17 @@ impl Loader {
         let stale: Vec<FileName> = found.keys().filter(|file| !known(file)).copied().collect();
         self.stale.extend(stale);
         self.trusted = self.segments.len();
+    }
+
+    /// Whether `epochs` may be those of the trusted segments: it has one for the first record, and that of
+    /// the last for the last.
+    fn covers(&self, epochs: &Epochs) -> bool {
+        let mut filled = self.segments.iter().filter(|segment| !segment.is_empty());
+        let Some(first) = filled.next() else { return true };
+        let last = filled.next_back().unwrap_or(first);
+        let start = first.base.max(self.hints.log_start);
+        let at_end = last.end.before().and_then(|at| epochs.epoch_of(at));
+        start >= last.end || (epochs.epoch_of(start).is_some() && at_end == Some(last.last_epoch))
     }
 
     fn trusted_end(&self) -> Offset {

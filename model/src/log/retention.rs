@@ -2,9 +2,11 @@
 
 use alloc::vec::Vec;
 
+use bytes::Bytes;
+
 use super::Log;
 use crate::{
-    disk::{DiskWork, FileKind},
+    disk::{Content, DiskOp, DiskWork, FileKind, FileName, Suffix},
     event::{Event, LogStartReason},
     time::{Instant, Now, earliest},
     units::Offset,
@@ -41,18 +43,31 @@ impl Log {
         if count == 0 {
             return;
         }
-        let mut files = Vec::new();
+        let (mut files, mut steps) = (Vec::new(), self.keep_active());
         for segment in self.segments.drain(..count).collect::<Vec<_>>() {
-            files.push(self.doom(self.file(FileKind::Segment(segment.base)), disk));
-            if segment.sealed {
-                files.push(self.doom(self.file(FileKind::OffsetIndex(segment.base)), disk));
-                files.push(self.doom(self.file(FileKind::TimeIndex(segment.base)), disk));
-            }
+            let [log, index, times, snapshot] = self.files_of(segment.base);
+            let renamed = if segment.sealed { alloc::vec![log, index, times] } else { alloc::vec![log] };
+            files.extend(renamed.iter().map(|file| file.with(Suffix::Deleted)));
+            steps.push(renamed.into_iter().map(|file| (file, DiskOp::Rename(Suffix::Deleted))).collect());
+            steps.push(alloc::vec![(log, DiskOp::SyncDir)]);
             if self.config.producers {
-                self.remove(self.file(FileKind::ProducerSnapshot(segment.base)), disk);
+                self.remove(snapshot, disk);
             }
         }
+        self.storing.delete(steps, disk);
         self.doomed.push_back((now.monotonic + self.config.file_delete_delay_ms, files));
+    }
+
+    /// What must be done before others are deleted: the last segment's file must be there for good, or the
+    /// log might be found empty and begin at zero.
+    fn keep_active(&self) -> Vec<Vec<(FileName, DiskOp)>> {
+        let active = self.segments.last().expect("a log has a segment");
+        if active.in_directory {
+            return Vec::new();
+        }
+        let file = FileName::of_log(self.partition, FileKind::Segment(active.base));
+        let create = DiskOp::Append(Content::Bytes(Bytes::new()));
+        alloc::vec![alloc::vec![(file, create)], alloc::vec![(file, DiskOp::SyncDir)]]
     }
 
     /// Deletes segments that are too old or too many (`retention.ms`, `retention.bytes`), none that reaches
@@ -75,8 +90,6 @@ impl Log {
                 }
             } else {
                 self.roll(disk, events);
-                // Its file must be there for good before the others go, or the log would begin at zero.
-                self.make_segment_durable(disk);
             }
         }
         self.advance_start(now, end, LogStartReason::Retention, disk, events);
@@ -110,6 +123,9 @@ impl Log {
         if self.flush_due().is_some_and(|at| at <= now.monotonic) {
             self.flush(disk);
         }
+        if self.storing.is_deleting() {
+            return;
+        }
         while self.doomed.front().is_some_and(|(at, _)| *at <= now.monotonic) {
             let Some((_, files)) = self.doomed.pop_front() else { return };
             for file in files {
@@ -120,7 +136,8 @@ impl Log {
 
     /// When [`Log::tick`] has something to do.
     pub fn deadline(&self) -> Option<Instant> {
-        let removal = self.doomed.front().map(|(at, _)| *at);
+        // A file is removed only once it has been renamed.
+        let removal = self.doomed.front().map(|(at, _)| *at).filter(|_| !self.storing.is_deleting());
         earliest(self.flush_due(), removal)
     }
 

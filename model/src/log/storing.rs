@@ -17,7 +17,6 @@ use super::{Log, Progress, checkpoints};
 use crate::{
     disk::{
         Content, DiskDone, DiskError, DiskOp, DiskReply, DiskRequest, DiskTag, DiskWork, FileKind, FileName,
-        Suffix,
     },
     event::Event,
     log::{batch::Batch, checkpoints::AtomicFile},
@@ -44,6 +43,8 @@ pub(super) enum Wait {
     Save = 5,
     /// A loader's.
     Load = 6,
+    /// A deletion, or what must come before it.
+    Deletion = 7,
 }
 
 const WAIT_SHIFT: u32 = 60;
@@ -51,6 +52,20 @@ const WAIT_SHIFT: u32 = 60;
 impl Wait {
     /// The bits of a tag that hold its number.
     pub(super) const NUMBER: u64 = (1 << WAIT_SHIFT) - 1;
+
+    /// What a tag is of.
+    fn of(tag: DiskTag) -> Wait {
+        match tag.0 >> WAIT_SHIFT {
+            1 => Wait::Write,
+            2 => Wait::Flush,
+            3 => Wait::Read,
+            4 => Wait::Operation,
+            5 => Wait::Save,
+            6 => Wait::Load,
+            7 => Wait::Deletion,
+            _ => Wait::Nothing,
+        }
+    }
 
     /// The `number`th tag of this kind.
     pub(super) fn tag(self, number: u64) -> DiskTag {
@@ -85,6 +100,15 @@ pub(super) struct Storing {
     steps: VecDeque<Step>,
     /// How many replies the present step waits for; zero when there is no operation.
     step_left: usize,
+    deletions: Deletions,
+}
+
+/// Deletions of whole segments, oldest first, each durable before the next: a hole in a log would end it.
+/// Nothing else waits for them.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Deletions {
+    steps: VecDeque<Vec<(FileName, DiskOp)>>,
+    left: usize,
 }
 
 /// Requests that may be carried out in any order.
@@ -106,6 +130,7 @@ impl Storing {
             saves: Vec::new(),
             steps: VecDeque::new(),
             step_left: 0,
+            deletions: Deletions::default(),
         }
     }
 
@@ -168,6 +193,7 @@ impl Storing {
                 }
             }
         }
+        self.go_on_deleting(disk);
     }
 
     /// One step's request is done.
@@ -176,6 +202,48 @@ impl Storing {
         if self.step_left == 0 {
             self.go_on(disk);
         }
+    }
+
+    /// Deletes, step by step, without anything else waiting for it.
+    pub(super) fn delete(&mut self, steps: Vec<Vec<(FileName, DiskOp)>>, disk: &mut DiskWork) {
+        self.deletions.steps.extend(steps.into_iter().filter(|step| !step.is_empty()));
+        self.go_on_deleting(disk);
+    }
+
+    /// Takes the next step, if its turn has come: an operation may hold back what must be done with a file
+    /// before it goes.
+    fn go_on_deleting(&mut self, disk: &mut DiskWork) {
+        if self.deletions.left > 0 || self.is_operating() {
+            return;
+        }
+        let Some(step) = self.deletions.steps.pop_front() else { return };
+        self.deletions.left = step.len();
+        for (file, op) in step {
+            let tag = self.tag(Wait::Deletion);
+            disk.push(DiskRequest { tag, file, op });
+        }
+    }
+
+    fn deletion_done(&mut self, disk: &mut DiskWork) {
+        self.deletions.left = self.deletions.left.saturating_sub(1);
+        self.go_on_deleting(disk);
+    }
+
+    /// Whether files are still to get their `.deleted`.
+    pub(super) fn is_deleting(&self) -> bool {
+        self.deletions.left > 0 || !self.deletions.steps.is_empty()
+    }
+
+    /// Gives up the deletions that have not begun; returns the files that they were about.
+    pub(super) fn stop_deleting(&mut self) -> Vec<FileName> {
+        let steps = core::mem::take(&mut self.deletions.steps);
+        let renamed = steps.into_iter().flatten().filter(|(_, op)| matches!(op, DiskOp::Rename(_)));
+        renamed.map(|(file, _)| file).collect()
+    }
+
+    /// Goes on with the deletions of a former life.
+    pub(super) fn take_over_deletions(&mut self, other: &mut Storing) {
+        self.deletions = core::mem::take(&mut other.deletions);
     }
 
     /// Forgets what was under way for offsets past `end`: it was cut off.
@@ -187,8 +255,9 @@ impl Storing {
         self.flush_asked = self.flush_asked.min(end);
     }
 
-    /// Flushes that are under way count for nothing: the log goes on at `start`.
-    pub(super) fn forget_flushes(&mut self, start: Offset) {
+    /// Writes and flushes that are under way count for nothing: the log goes on at `start`.
+    pub(super) fn restart_at(&mut self, start: Offset) {
+        self.writes.clear();
         self.flushes.clear();
         self.flush_asked = start;
     }
@@ -207,8 +276,8 @@ impl Storing {
         self.writes.is_empty()
             && self.flushes.is_empty()
             && self.saves.is_empty()
-            && self.step_left == 0
-            && self.steps.is_empty()
+            && !self.is_operating()
+            && !self.is_deleting()
     }
 }
 
@@ -248,16 +317,6 @@ impl Log {
         let file = FileName::of_log(self.partition, FileKind::Segment(segment.base));
         let tag = self.storing.tag(Wait::Nothing);
         self.storing.ask(tag, file, DiskOp::Append(Content::Bytes(Bytes::new())), disk);
-    }
-
-    /// Makes the last segment's file, empty, and its directory entry, before anything else is done.
-    pub(super) fn make_segment_durable(&mut self, disk: &mut DiskWork) {
-        let Some(segment) = self.segments.last_mut() else { return };
-        segment.in_directory = true;
-        let file = FileName::of_log(self.partition, FileKind::Segment(segment.base));
-        let create = DiskOp::Append(Content::Bytes(Bytes::new()));
-        self.storing
-            .operate(alloc::vec![alloc::vec![(file, create)], alloc::vec![(file, DiskOp::SyncDir)]], disk);
     }
 
     pub(super) fn write(&mut self, segment: Offset, batch: Batch, disk: &mut DiskWork) {
@@ -301,6 +360,10 @@ impl Log {
 
     /// Makes everything durable, so that the next start need not look at it. Nothing is appended any more.
     pub fn close(&mut self, disk: &mut DiskWork) {
+        if self.is_truncating() {
+            // What is left will be flushed; the next start will look at it.
+            return;
+        }
         self.flush(disk);
         self.save_producers(disk);
         self.save_epochs(disk);
@@ -347,9 +410,7 @@ impl Log {
         events: &mut Vec<Event>,
     ) -> Result<Progress, DiskError> {
         let mut progress = Progress::default();
-        const WAITS: [Wait; 7] =
-            [Wait::Nothing, Wait::Write, Wait::Flush, Wait::Read, Wait::Operation, Wait::Save, Wait::Load];
-        let wait = WAITS.get((reply.tag.0 >> WAIT_SHIFT) as usize).copied().unwrap_or(Wait::Nothing);
+        let wait = Wait::of(reply.tag);
         match (&reply.outcome, wait) {
             (_, Wait::Load) => {
                 let ended = self.truncation_reply(now, reply, disk, events)?;
@@ -357,6 +418,8 @@ impl Log {
             }
             (Err(DiskError::NotFound), Wait::Read) => progress.cold = self.cold_gone(reply.tag),
             (Err(DiskError::NotFound), Wait::Nothing) => {}
+            // A segment that nothing was ever written to has no file.
+            (Err(DiskError::NotFound), Wait::Deletion) => self.storing.deletion_done(disk),
             (Err(error), _) => return Err(*error),
             (Ok(_), Wait::Nothing) => {}
             (Ok(_), Wait::Write) => progress.written = self.on_written(reply.tag, events),
@@ -369,6 +432,7 @@ impl Log {
                 self.storing.step_done(disk);
                 self.begin_reading_cut(disk);
             }
+            (Ok(_), Wait::Deletion) => self.storing.deletion_done(disk),
             (Ok(_), Wait::Save) => self.on_saved(reply, disk)?,
         }
         Ok(progress)
@@ -435,13 +499,6 @@ impl Log {
             self.file(FileKind::TimeIndex(base)),
             self.file(FileKind::ProducerSnapshot(base)),
         ]
-    }
-
-    /// Makes a file wait for its removal.
-    pub(super) fn doom(&mut self, file: FileName, disk: &mut DiskWork) -> FileName {
-        let tag = self.storing.tag(Wait::Nothing);
-        self.storing.ask(tag, file, DiskOp::Rename(Suffix::Deleted), disk);
-        file.with(Suffix::Deleted)
     }
 
     /// Removes a file, some time.

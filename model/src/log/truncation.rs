@@ -99,6 +99,8 @@ impl Log {
     fn cut_by_reading(&mut self, to: Offset, disk: &mut DiskWork) {
         self.forget_from(to);
         self.tail.clear();
+        // Whatever is under way, what is left will be flushed when it is read.
+        self.storing.restart_at(to);
         self.truncating = Some(Truncating::Waiting(to));
         self.begin_reading_cut(disk);
     }
@@ -123,8 +125,16 @@ impl Log {
         let Some(Truncating::Reading(loader)) = &mut self.truncating else { return Ok(false) };
         let Some(loaded) = loader.on_disk(now, reply, disk, events)? else { return Ok(false) };
         let doomed = core::mem::take(&mut self.doomed);
-        let before = core::mem::replace(self, loaded.log);
+        let mut before = core::mem::replace(self, loaded.log);
+        self.storing.set_counter(before.storing.counter());
+        self.storing.take_over_deletions(&mut before.storing);
         self.doomed = doomed;
+        // An epoch that starts where the log was said to end is that of an election meanwhile.
+        if let Some(elected) =
+            before.epochs.latest().filter(|_| before.epochs.latest_start() == Some(before.end))
+        {
+            self.assign_epoch(elected, disk);
+        }
         let (partition, end) = (self.partition, self.end);
         if before.written < end {
             events.push(Event::Written { partition, end });
@@ -152,12 +162,28 @@ impl Log {
     }
 
     /// Drops everything, and begins at `start`.
+    ///
+    /// The new segment is there for good before the old ones go, oldest first, each for good: whenever the
+    /// power fails, the end of the old log or the new one is found, never an end before both.
     pub(super) fn begin_anew(&mut self, start: Offset, disk: &mut DiskWork) {
-        let mut removed = alloc::vec![self.file(FileKind::ProducerSnapshot(self.end))];
+        let fresh = self.file(FileKind::Segment(start));
+        let create = DiskOp::Append(Content::Bytes(Bytes::new()));
+        let mut steps = alloc::vec![alloc::vec![(fresh, create)], alloc::vec![(fresh, DiskOp::SyncDir)]];
+        let mut doomed: Vec<Vec<FileName>> =
+            self.storing.stop_deleting().into_iter().map(|f| alloc::vec![f]).collect();
         for segment in core::mem::replace(&mut self.segments, alloc::vec![Segment::new(start)]) {
-            removed.extend(self.files_of(segment.base));
+            doomed.push(self.files_of(segment.base).to_vec());
         }
-        self.cancel_saves(&removed);
+        doomed.push(alloc::vec![self.file(FileKind::ProducerSnapshot(self.end))]);
+        for mut files in doomed {
+            self.cancel_saves(&files);
+            files.retain(|file| *file != fresh);
+            steps.push(files.into_iter().map(|file| (file, DiskOp::Remove)).collect());
+            steps.push(alloc::vec![(fresh, DiskOp::SyncDir)]);
+        }
+        // The old log may have had a segment of this name.
+        steps.push(alloc::vec![(fresh, DiskOp::Truncate(0))]);
+        steps.push(alloc::vec![(fresh, DiskOp::Flush)]);
         if let Some(Truncating::Reading(loader)) = self.truncating.take() {
             // Its replies are still to come, and are nobody's.
             self.storing.set_counter(loader.counter());
@@ -167,15 +193,8 @@ impl Log {
         self.tail.clear();
         self.epochs.clear();
         self.producers = Producers::new(start);
-        self.storing.forget_flushes(start);
+        self.storing.restart_at(start);
         self.dirty_since = None;
-        let fresh = self.file(FileKind::Segment(start));
-        let steps = alloc::vec![
-            removed.into_iter().map(|file| (file, DiskOp::Remove)).collect(),
-            alloc::vec![(fresh, DiskOp::SyncDir)],
-            alloc::vec![(fresh, DiskOp::Append(Content::Bytes(Bytes::new())))],
-            alloc::vec![(fresh, DiskOp::SyncDir)],
-        ];
         self.segments[0].in_directory = true;
         self.storing.operate(steps, disk);
     }
