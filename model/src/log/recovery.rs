@@ -103,6 +103,8 @@ pub struct Loader {
     epochs: Epochs,
     producers: Producers,
     producers_from: Offset,
+    /// What producers had written where a segment begins that was read.
+    made: Vec<(Offset, Bytes)>,
     tail: Tail,
     cut: u64,
     trusted: usize,
@@ -197,6 +199,7 @@ impl Loader {
             epochs: Epochs::new(),
             producers: Producers::default(),
             producers_from: Offset::ZERO,
+            made: Vec::new(),
             tail: Tail::default(),
             cut: 0,
             trusted: 0,
@@ -383,6 +386,9 @@ impl Loader {
         if !self.segments.is_empty() && base != self.trusted_end() {
             return self.repair(None);
         }
+        if self.config.producers && base > self.producers_from {
+            self.made.push((base, self.producers.encode()));
+        }
         self.segments.push(Segment::new(base));
         self.read_on(0, CHUNK, disk);
     }
@@ -532,6 +538,11 @@ impl Loader {
         if self.topic.is_none() {
             log.save_partition_metadata(disk);
         }
+        // Before the first segments go, what only their records tell must be elsewhere.
+        for (base, producers) in core::mem::take(&mut self.made) {
+            log.storing.save(self.file(FileKind::ProducerSnapshot(base)), producers, disk);
+        }
+        log.seal_flushed(disk);
         if self.limit.is_none() {
             events.push(Event::Recovered {
                 partition: self.partition,

@@ -211,9 +211,9 @@ impl Storing {
     }
 
     /// Takes the next step, if its turn has come: an operation may hold back what must be done with a file
-    /// before it goes.
+    /// before it goes, and a snapshot that takes its place may not be saved yet.
     fn go_on_deleting(&mut self, disk: &mut DiskWork) {
-        if self.deletions.left > 0 || self.is_operating() {
+        if self.deletions.left > 0 || self.is_operating() || !self.saves.is_empty() {
             return;
         }
         let Some(step) = self.deletions.steps.pop_front() else { return };
@@ -387,7 +387,7 @@ impl Log {
     }
 
     /// Writes the index files of the segments that are full and flushed.
-    fn seal_flushed(&mut self, disk: &mut DiskWork) {
+    pub(super) fn seal_flushed(&mut self, disk: &mut DiskWork) {
         let full = self.segments.len().saturating_sub(1);
         for at in (0..full).rev() {
             if self.segments[at].sealed {
@@ -443,6 +443,7 @@ impl Log {
             self.storing.saves[at].on_disk(reply, disk)?;
             if self.storing.saves[at].is_idle() {
                 self.storing.saves.remove(at);
+                self.storing.go_on_deleting(disk);
             }
         }
         Ok(())
