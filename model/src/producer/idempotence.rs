@@ -52,6 +52,8 @@ pub struct Sequences {
     last_acked: Option<Sequence>,
     tracked: VecDeque<BatchId>,
     unresolved: bool,
+    /// Where the last batch ended that was given up with its outcome unknown.
+    given_up: Option<Sequence>,
     restarting: bool,
 }
 
@@ -92,6 +94,7 @@ impl Sequences {
             self.identity = Some(identity);
             self.next = Sequence(0);
             self.last_acked = None;
+            self.given_up = None;
         }
         let stamp = identity.stamp(self.next);
         self.next = self.next.plus(count);
@@ -106,9 +109,11 @@ impl Sequences {
         }
     }
 
-    /// Whether something numbered after `sequence` is known to be in the log.
+    /// Whether something numbered after `sequence` is in the log, or may be for all we shall ever know: a
+    /// leader that does not know the producer takes whatever comes first.
     pub fn is_overtaken(&self, sequence: Sequence) -> bool {
-        self.last_acked.is_some_and(|acked| is_after(acked, sequence))
+        let after = |other: Option<Sequence>| other.is_some_and(|other| is_after(other, sequence));
+        after(self.last_acked) || after(self.given_up)
     }
 
     /// The outcome of a batch is known, or nobody waits for it any more.
@@ -126,10 +131,13 @@ impl Sequences {
         }
     }
 
-    /// A batch that was sent is given up with its outcome unknown: nothing new is numbered until everything
-    /// numbered is settled, which tells (KAFKA-5494).
-    pub fn leave_unresolved(&mut self) {
+    /// A batch that was sent, and ended before `end`, is given up with its outcome unknown: nothing new is
+    /// numbered until everything numbered is settled, which tells (KAFKA-5494).
+    pub fn leave_unresolved(&mut self, end: Sequence) {
         self.unresolved = true;
+        if self.given_up.is_none_or(|before| is_after(end, before)) {
+            self.given_up = Some(end);
+        }
     }
 
     /// There is a gap in the log: the numbering must start again.
@@ -137,11 +145,19 @@ impl Sequences {
         self.restarting = true;
     }
 
+    /// A later batch turned out to be in the log while the restart was waiting: what is before it could only
+    /// go in behind it. It is not renumbered, and will time out.
+    pub fn call_off_restart(&mut self) {
+        self.restarting = false;
+        self.unresolved = true;
+    }
+
     /// If everything is settled after something was left unresolved: either the last number given is in the
     /// log, and all is well, or the numbering must start again.
     pub fn resolve(&mut self) {
         if self.unresolved && self.tracked.is_empty() {
             self.unresolved = false;
+            self.given_up = None;
             let expected = self.last_acked.map_or(Sequence(0), |acked| acked.plus(RecordCount(1)));
             self.restarting |= self.next != expected;
         }
@@ -157,6 +173,7 @@ impl Sequences {
         self.next = Sequence(0);
         self.last_acked = None;
         self.unresolved = false;
+        self.given_up = None;
         self.restarting = false;
         for batch in &self.tracked {
             self.next = self.next.plus(renumber(*batch, identity.stamp(self.next)));
@@ -234,7 +251,7 @@ mod tests {
             let mut sequences = Sequences::default();
             number(&mut sequences, 0, 2);
             number(&mut sequences, 1, 3);
-            sequences.leave_unresolved();
+            sequences.leave_unresolved(Sequence(2));
             sequences.settle(batch(0));
             sequences.resolve();
             assert!(!sequences.may_number(ME) && !sequences.is_restarting(), "one is still out");

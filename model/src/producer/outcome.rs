@@ -83,6 +83,7 @@ impl Producer {
             batch.unknown = true;
             batch.maybe_written = true;
         }
+        let absent = refused && !batch.unknown;
         let retries_left = batch.attempts < self.config.retries;
         if error == ErrorCode::MessageTooLarge && batch.tags.len() > 1 {
             self.accumulator.split(sent.batch, self.config.batch_size);
@@ -94,7 +95,7 @@ impl Producer {
             batch.attempts += 1;
             self.accumulator.put_back(sent.batch);
         } else {
-            self.fail_batch(now, sent.batch, error, refused && retries_left, effects);
+            self.fail_batch(now, sent.batch, error, absent && retries_left, effects);
         }
     }
 
@@ -105,15 +106,20 @@ impl Producer {
         let (true, true, Some(stamp)) = (self.idempotent, sequence_error, sent.stamp) else {
             return error.is_retriable();
         };
-        let Some(batch) = self.accumulator.batch_mut(sent.batch) else { return false };
+        let Some(batch) = self.accumulator.batch(sent.batch) else { return false };
         if batch.stamp != Some(stamp) {
             // It was renumbered while it was out.
             return true;
         }
-        // The leader knows us and does not have it, or it would have called it a duplicate.
-        batch.unknown = false;
+        let first = self.accumulator.queue(sent.queue).sequences.tracked().front() == Some(&sent.batch);
+        if first || self.is_cut_off(sent) {
+            // The leader does not have it, or it would have called it a duplicate, and it will not take an
+            // older copy of it that is still on its way, for what is missing before it does not come any more.
+            if let Some(batch) = self.accumulator.batch_mut(sent.batch) {
+                batch.unknown = false;
+            }
+        }
         let sequences = &mut self.accumulator.queue_mut(sent.queue).sequences;
-        let first = sequences.tracked().front() == Some(&sent.batch);
         let gap = first && !sequences.is_overtaken(stamp.base_sequence);
         if gap || error == ErrorCode::UnknownProducerId {
             // What was acknowledged before it is lost, or forgotten, over there. Otherwise an earlier batch
@@ -121,6 +127,14 @@ impl Producer {
             sequences.want_restart();
         }
         true
+    }
+
+    /// Whether nothing numbered before a batch is sent again under its number: the numbering is to start
+    /// again, and of all before it the outcome is known.
+    fn is_cut_off(&self, sent: &Sent) -> bool {
+        let sequences = &self.accumulator.queue(sent.queue).sequences;
+        let open = |id: &BatchId| self.accumulator.batch(*id).is_some_and(|b| b.on_wire || b.unknown);
+        sequences.is_restarting() && !sequences.tracked().iter().take_while(|id| **id != sent.batch).any(open)
     }
 
     /// Gives a batch up. `restart` says that it is certainly not in the log and leaves a gap in the numbers.
@@ -147,7 +161,7 @@ impl Producer {
                 // KAFKA-14397: its numbers were given to the batches after it, although it may be in the log.
                 self.take_numbers_back(at, stamp.base_sequence);
             } else {
-                queue.sequences.leave_unresolved();
+                queue.sequences.leave_unresolved(stamp.base_sequence.plus(batch.count()));
             }
         }
         self.settle(at, effects);

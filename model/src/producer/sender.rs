@@ -218,6 +218,10 @@ impl Producer {
         if !may {
             return;
         }
+        let first = sequences.tracked().front().and_then(|id| self.accumulator.batch(*id)?.stamp);
+        if first.is_some_and(|first| sequences.is_overtaken(first.base_sequence)) {
+            return self.accumulator.queue_mut(at).sequences.call_off_restart();
+        }
         let used = sequences.identity() == Some(me);
         let next = if used { me.raised() } else { Some(me) };
         let Some(identity) = next else {

@@ -1,5 +1,7 @@
 //! Does a producer keep its promises, with answers fed to it by hand?
 
+mod chaos;
+
 use alloc::{format, string::String, vec, vec::Vec};
 
 use bytes::Bytes;
