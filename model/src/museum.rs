@@ -95,6 +95,12 @@ museum! {
     /// KAFKA-14397: a batch that was sent and then timed out counts as never written.
     SequenceResetOnDeliveryTimeout = "sequence-reset-on-delivery-timeout", "KAFKA-14397", "acked_records_are_readable",
         "the next batch gets the number of one that is in the log, and is taken for it";
+    /// librdkafka #4953: a raised epoch renumbers the batches of all partitions, not only of the one with a gap.
+    EpochBumpRewritesOtherPartitions = "epoch-bump-rewrites-other-partitions", "librdkafka #4953", "no_duplicates",
+        "batches that were appended already are appended again under a new number";
+    /// KAFKA-12257: a topic that was created again has its epochs compared with those of the former one.
+    TopicRecreateEpochCompare = "topic-recreate-epoch-compare", "KAFKA-12257", "clients_recover",
+        "a client never learns who leads the new topic";
     /// KIP-320: a consumer goes on at its offset after a leader change without asking whether the log was cut.
     NoTruncationCheckAfterLeaderChange = "no-truncation-check-after-leader-change", "KIP-320", "no_skipped_records",
         "a consumer reads on in the middle of records that are not those it had read up to";

@@ -248,7 +248,10 @@ impl ClusterView {
                 self.by_id.remove(&former);
             }
             self.by_id.insert(id, index);
-            topic.partitions.clear();
+            // KAFKA-12257: the new topic begins in epoch zero, which looked old.
+            if !self.museum.has(Bug::TopicRecreateEpochCompare) {
+                topic.partitions.clear();
+            }
         }
         for partition in &said.partitions {
             self.wanted |= partition.error.is_some_and(ErrorCode::is_retriable);

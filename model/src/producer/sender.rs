@@ -16,6 +16,7 @@ use crate::{
     event::Event,
     log::batch::ProducerStamp,
     machine::Effects,
+    museum::Bug,
     protocol::{
         ErrorCode, PartitionRef, Request,
         produce::{PartitionProduce, ProduceRequest, Produced},
@@ -212,8 +213,7 @@ impl Producer {
         let open = |id: &BatchId| self.accumulator.batch(*id).is_some_and(|b| b.on_wire || b.unknown);
         // KAFKA-14034: the epoch was raised at once, and batches that were in the log already got another
         // number, by which no broker could know them.
-        let may = self.museum.has(crate::museum::Bug::RenumberWithRetriesInFlight)
-            || !sequences.tracked().iter().any(open);
+        let may = self.museum.has(Bug::RenumberWithRetriesInFlight) || !sequences.tracked().iter().any(open);
         let Me::Known(me) = self.me else { return };
         if !may {
             return;
@@ -232,6 +232,13 @@ impl Producer {
             self.become_known(identity, effects);
         }
         self.renumber(at, identity);
+        if used && self.museum.has(Bug::EpochBumpRewritesOtherPartitions) {
+            // librdkafka #4953: batches of partitions where nothing was amiss got new numbers, too, and those
+            // that were in the log already went in again.
+            for other in self.accumulator.queues().filter(|other| *other != at) {
+                self.renumber(other, identity);
+            }
+        }
     }
 
     fn renumber(&mut self, at: QueueIndex, identity: Identity) {

@@ -544,3 +544,35 @@ fn retries_run_out() {
     assert_eq!(failed(&mut script), [(1, ErrorCode::NotEnoughReplicas, false)]);
     assert_eq!(script.unanswered(ApiKey::Produce), 0);
 }
+
+/// Partition 1 has a batch whose answer is lost when partition 0 finds a gap; gives back how it is sent again.
+fn beside_a_gap(museum: Museum) -> String {
+    let mut script = started(config(), museum);
+    send(&mut script, [1]);
+    let first = script.question(ApiKey::Produce);
+    answer(&mut script, &first, Ok(0));
+    script.tell(Command::Send(NewRecord { partition: Some(1), ..record(2) }));
+    let beside = script.question(ApiKey::Produce);
+    answer(&mut script, &beside, Err(ErrorCode::RequestTimedOut));
+    send(&mut script, [3]);
+    let gap = script.question(ApiKey::Produce);
+    answer(&mut script, &gap, Err(ErrorCode::OutOfOrderSequenceNumber));
+    script.pass(200);
+    let again = [script.question(ApiKey::Produce), script.question(ApiKey::Produce)];
+    let [beside] = again.iter().filter(|q| q.to == NodeId::broker(3)).collect::<Vec<_>>()[..] else {
+        panic!("broker 3 is asked once: {again:?}")
+    };
+    number(beside)
+}
+
+#[test]
+fn a_gap_in_one_partition_leaves_the_numbers_of_others_alone() {
+    assert_eq!(beside_a_gap(Museum::CLOSED), "0:0 x1");
+}
+
+#[test]
+#[cfg(feature = "museum")]
+fn with_the_bug_a_gap_in_one_partition_renumbers_all() {
+    let bug = Museum::CLOSED.with(Bug::EpochBumpRewritesOtherPartitions);
+    assert_eq!(beside_a_gap(bug), "1:0 x1");
+}

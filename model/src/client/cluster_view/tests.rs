@@ -79,6 +79,16 @@ fn with_the_bug_an_older_epoch_is_believed() {
 }
 
 #[test]
+#[cfg(feature = "museum")]
+fn with_the_bug_a_topic_that_is_created_again_is_not_believed() {
+    let (mut view, mut effects) = (view(Museum::CLOSED.with(Bug::TopicRecreateEpochCompare)), Effects::new());
+    view.topic(&"orders".into());
+    view.learn(ms(1), &says(7, 2, 5), &mut effects);
+    view.learn(ms(2), &says(8, 3, 0), &mut effects);
+    assert_eq!(leader(&view), Some(2));
+}
+
+#[test]
 fn a_topic_that_vanishes_has_no_leader_and_is_asked_about_again() {
     let (mut view, mut effects) = (view(Museum::CLOSED), Effects::new());
     let orders = view.topic(&"orders".into());
