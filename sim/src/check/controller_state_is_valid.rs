@@ -52,7 +52,12 @@ impl Check for ControllerStateIsValid {
             Event::LeaderElected { partition, state, unclean: true, at, .. }
                 if *at == scene.cluster.truth.0 =>
             {
-                if scene.cluster.partition(*partition).is_some_and(|partition| !partition.rules.unclean) {
+                let forbidden = |partition: &Partition| {
+                    // KIP-966: once nobody is in sync or eligible, the last leader may come back by itself.
+                    let last = scene.setup.elr.then(|| last_leader(partition)).flatten();
+                    !partition.rules.unclean && (last.is_none() || last != state.leader)
+                };
+                if scene.cluster.partition(*partition).is_some_and(forbidden) {
                     found.report(INFO.name, Some(*partition), |n| {
                         (
                             format!(
@@ -102,6 +107,11 @@ impl Check for ControllerStateIsValid {
             }
         }
     }
+}
+
+/// Who led before the newest election.
+fn last_leader(partition: &Partition) -> Option<NodeId> {
+    partition.elected.iter().rev().skip(1).find_map(|elected| elected.leader)
 }
 
 fn wrong(scene: Scene<'_>, partition: &Partition, state: &PartitionState) -> Option<String> {
@@ -180,5 +190,14 @@ mod tests {
         let mut bench = Bench::with(INFO.name, |setup| setup.topic_defaults.unclean = true).begun();
         bench.elected(3, 2, &[3], true);
         assert_eq!(bench.fired(), 0);
+    }
+
+    #[test]
+    fn the_last_leader_may_come_back_without_leave() {
+        let mut bench = Bench::with(INFO.name, |setup| setup.elr = true).begun();
+        bench.elected(1, 2, &[1], true);
+        assert_eq!(bench.fired(), 0);
+        bench.elected(3, 3, &[3], true);
+        assert_eq!(bench.fired(), 1);
     }
 }
