@@ -4,9 +4,17 @@
 //! Targets are `trial::broker`, `trial::controller`, `trial::client` and `trial::world`: what there is a lot
 //! of is at `trace`, everything else at `debug`, what the world does at `info`.
 
-use std::io::IsTerminal;
+use std::{fmt as text, io::IsTerminal};
 
-use tracing_subscriber::{EnvFilter, fmt};
+use tracing::{
+    Event, Subscriber,
+    field::{Field, Visit},
+};
+use tracing_subscriber::{
+    EnvFilter, fmt,
+    fmt::{FmtContext, FormatEvent, FormatFields, format::Writer},
+    registry::LookupSpan,
+};
 use trial_model::{
     time::Instant,
     units::{NodeId, NodeRole},
@@ -28,7 +36,7 @@ pub fn start() {
         .with_env_filter(EnvFilter::from_default_env())
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none())
-        .without_time()
+        .event_format(Simulated)
         .finish();
     // Somebody else listens already: then they decide.
     let _ = tracing::subscriber::set_global_default(subscriber);
@@ -37,6 +45,55 @@ pub fn start() {
 /// Whether anybody listens.
 pub fn wanted() -> bool {
     tracing::level_filters::LevelFilter::current() != tracing::level_filters::LevelFilter::OFF
+}
+
+/// One line an event: the simulated time first, then who, then what. Not the spans around it, which are the
+/// engine's and not the cluster's.
+struct Simulated;
+
+impl<S, N> FormatEvent<S, N> for Simulated
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(&self, _: &FmtContext<'_, S, N>, mut to: Writer<'_>, event: &Event<'_>) -> text::Result {
+        let mut said = Said::default();
+        event.record(&mut said);
+        let about = event.metadata();
+        let Said { at, node, kind, message, others } = said;
+        write!(to, "{at:>11} {:>5} {:<17} ", about.level().to_string(), about.target())?;
+        if !node.is_empty() {
+            write!(to, "{node:<14} {kind:<19} ")?;
+        }
+        writeln!(to, "{message}{others}")
+    }
+}
+
+/// The fields of an event.
+#[derive(Default)]
+struct Said {
+    at: String,
+    node: String,
+    kind: String,
+    message: String,
+    others: String,
+}
+
+impl Visit for Said {
+    fn record_debug(&mut self, field: &Field, value: &dyn text::Debug) {
+        let value = format!("{value:?}");
+        match field.name() {
+            "at" => self.at = value,
+            "node" => self.node = value,
+            "kind" => self.kind = value,
+            "message" => self.message = value,
+            other => self.others.push_str(&format!(" {other}={value}")),
+        }
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.record_debug(field, &format_args!("{value}"));
+    }
 }
 
 /// Hands a run to `tracing`.

@@ -38,7 +38,7 @@ impl Draft {
             seed.0 >> if seed.0 > u64::from(u32::MAX) { 32 } else { 0 }
         );
         let dir = runs.join(format!(".{id}.{}", std::process::id()));
-        fs::create_dir_all(&dir).map_err(|error| format!("{} cannot be written: {error}", dir.display()))?;
+        fs::create_dir_all(&dir).map_err(|error| format!("{} cannot be written: {error}", runs.display()))?;
         Ok(Draft { out: out.into(), dir, id, kept: false })
     }
 
