@@ -28,12 +28,15 @@ use crate::{
 
 /// Listens to what `RUST_LOG` asks for; to nothing if it is not set.
 pub fn start() {
-    if std::env::var_os("RUST_LOG").is_none_or(|wanted| wanted.is_empty()) {
+    let wanted = std::env::var("RUST_LOG").unwrap_or_default();
+    if wanted.is_empty() {
         return;
     }
+    // madsim tells of its own tasks, which is of use only to whoever asks for it by name.
+    let quiet = if wanted.contains("madsim") { wanted } else { format!("{wanted},madsim=off") };
     // The real time says nothing about a simulated event.
     let subscriber = fmt()
-        .with_env_filter(EnvFilter::from_default_env())
+        .with_env_filter(EnvFilter::new(quiet))
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none())
         .event_format(Simulated)

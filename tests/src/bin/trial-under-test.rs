@@ -1,0 +1,7 @@
+//! The command `trial`, where the tests find it.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    trial::cli::main()
+}
