@@ -408,7 +408,7 @@ fn report(
         } else if named > 0 {
             named
         } else {
-            crate::scenario::names::CHECKS.len()
+            crate::check::CATALOGUE.len()
         },
         faults,
         acked: tally.acked().to_vec(),

@@ -345,7 +345,7 @@ fn check_says_what_is_well_and_what_is_not() {
     let output = done(&["check", path(&dir), "--format", "json"]);
     let value: Value = serde_json::from_str(&said(&output)).expect("is JSON");
     assert_eq!((&value[0]["ok"], &value[1]["ok"]), (&false.into(), &true.into()));
-    assert_eq!(value[0]["problems"][0]["line"], 16, "{value}");
+    assert_eq!(value[0]["problems"][0]["line"], 15, "{value}");
 }
 
 #[test]

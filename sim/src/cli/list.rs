@@ -11,9 +11,9 @@ use trial_model::{
 };
 
 use super::{Common, Exit, Format, Output, input};
+use crate::check::{CATALOGUE, Kind};
 use crate::scenario::{
     self, Source,
-    names::CHECKS,
     values::{Selector, WorldKind},
 };
 
@@ -86,23 +86,15 @@ fn table(rows: &[Row]) -> String {
 }
 
 fn properties() -> Vec<Row> {
-    let about = |check: &scenario::names::CheckEntry| {
-        let kind = if scenario::names::is_liveness(check.name) { "settled" } else { "always" };
-        vec![
-            ("name", check.name.into()),
-            ("code", check.code.into()),
-            ("when", kind.into()),
-            ("about", about_of(check.name)),
-        ]
+    let row = |name: &str, code: &str, when: &str, about: &str| -> Row {
+        vec![("name", name.into()), ("code", code.into()), ("when", when.into()), ("about", about.into())]
     };
-    let goal = "A goal: the event must occur, or the run is inconclusive.";
-    let sometimes = vec![
-        ("name", "sometimes".into()),
-        ("code", "-".into()),
-        ("when", "once".into()),
-        ("about", goal.into()),
-    ];
-    CHECKS.iter().map(about).chain([sometimes]).collect()
+    let checks = CATALOGUE.iter().map(|check| {
+        let when = if check.kind == Kind::Liveness { "settled" } else { "always" };
+        row(check.name, check.code, when, check.about)
+    });
+    let goal = row("sometimes", "-", "once", "A goal: the event must occur, or the run is inconclusive.");
+    checks.chain([goal]).collect()
 }
 
 fn events() -> Vec<Row> {
@@ -171,8 +163,4 @@ fn scenarios(dir: &PathBuf) -> Result<Vec<Row>, String> {
         Ok(vec![("file", source.path), ("about", sentence)])
     };
     files.iter().map(row).collect()
-}
-
-fn about_of(_check: &str) -> String {
-    String::new()
 }

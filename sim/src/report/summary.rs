@@ -5,11 +5,11 @@ use std::{collections::BTreeMap, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    check::CATALOGUE,
     run::Run,
     scenario::{
         Scenario,
         file::{Acks, Actor, Expect},
-        names::CHECKS,
         values::{CheckName, Seed, Span},
     },
 };
@@ -265,7 +265,7 @@ fn looked_at(scenario: &Scenario) -> Vec<String> {
     names.dedup();
     // A panic is told whether or not somebody asked.
     if names.is_empty() {
-        names = CHECKS.iter().map(|check| check.name.to_string()).collect();
+        names = CATALOGUE.iter().map(|check| check.name.to_string()).collect();
     } else if !names.iter().any(|name| name == "no_panics") {
         names.push("no_panics".into());
     }

@@ -4,7 +4,6 @@ pub mod diagnostic;
 pub mod file;
 pub mod load;
 mod meaning;
-pub mod names;
 mod text;
 pub mod values;
 

@@ -926,7 +926,7 @@ impl CheckName {
 in_a_list!(
     CheckName,
     "check",
-    super::names::CHECKS.iter().map(|check| CheckName(check.name)).chain([CheckName::SOMETIMES]),
+    crate::check::CATALOGUE.iter().map(|check| CheckName(check.name)).chain([CheckName::SOMETIMES]),
     |check: &CheckName| check.0
 );
 

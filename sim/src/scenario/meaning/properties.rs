@@ -1,9 +1,9 @@
 //! Can these promises be looked at?
 
 use super::{Checker, Problem};
+use crate::check::{CATALOGUE, Kind};
 use crate::scenario::{
     file::{CheckWhen, Expect, Property},
-    names,
     text::Place,
     values::CheckName,
 };
@@ -57,7 +57,7 @@ fn promise(it: &mut Checker<'_>, property: &Property, at: Place<'_>) {
         }
     }
     let settle = it.scenario.phases.settle;
-    let liveness = names::is_liveness(property.check.0);
+    let liveness = is_liveness(property.check);
     let settled = liveness || property.when == Some(CheckWhen::Settled);
     if settled && settle.0.is_zero() && it.root.key("phases").key("settle").exists() {
         let title = format!("`{}` can never be looked at: there is no time to settle", property.check);
@@ -98,4 +98,9 @@ fn expectation(it: &mut Checker<'_>) {
         let list = it.root.key("properties");
         it.tell(problem.with_context(list.bytes(), "not among these"));
     }
+}
+
+/// Whether it says that something good happens in time, rather than that something bad never does.
+fn is_liveness(check: CheckName) -> bool {
+    CATALOGUE.iter().any(|info| info.name == check.0 && info.kind == Kind::Liveness)
 }
