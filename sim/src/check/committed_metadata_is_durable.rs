@@ -46,6 +46,9 @@ impl Check for CommittedMetadataIsDurable {
 fn judge(scene: Scene<'_>, found: &mut Found) {
     let quorum = &scene.cluster.quorum;
     let (log, committed) = (&quorum.log, quorum.log.high_watermark);
+    if committed.0 == 0 {
+        return;
+    }
     let copies = quorum.voters.iter().filter_map(|voter| log.replica(voter.node));
     let durable = copies.clone().filter(|replica| {
         // A snapshot that took the log's place stands for what was before its start.
