@@ -155,6 +155,11 @@ impl Broker {
         }
     }
 
+    /// This broker's replica of a partition, for whoever looks on.
+    pub fn replica(&self, partition: TopicPartition) -> Option<&crate::partition::Partition> {
+        self.replicas.find(partition).and_then(|slot| self.replicas.get(slot)).map(|replica| &replica.partition)
+    }
+
     fn museum(&self) -> Museum {
         self.setup.museum
     }

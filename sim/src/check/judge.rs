@@ -27,7 +27,9 @@ pub struct Judge {
     checks: Vec<(CheckInfo, Box<dyn Check>)>,
     before: Vec<Vec<u16>>,
     after: Vec<Vec<u16>>,
+    /// Which of `inspecting` each kind of event concerns.
     inspects: Vec<Vec<u16>>,
+    inspecting: Vec<u16>,
     truths: Vec<u16>,
     ticks: Vec<u16>,
     truth_seen: (Offset, Instant, Offset),
@@ -41,13 +43,18 @@ impl Judge {
         let checks: Vec<_> = all().into_iter().filter(|(info, _)| setup.enables(info.name)).collect();
         let none = || vec![Vec::new(); EventKind::ALL.len()];
         let (mut before, mut after, mut inspects) = (none(), none(), none());
-        let (mut truths, mut ticks) = (Vec::new(), Vec::new());
+        let (mut truths, mut ticks, mut inspecting) = (Vec::new(), Vec::new(), Vec::new());
         for (at, (_, check)) in checks.iter().enumerate() {
             let hears = check.hears();
             let at = at as u16;
             hears.before.iter().for_each(|kind| before[*kind as usize].push(at));
             hears.after.iter().for_each(|kind| after[*kind as usize].push(at));
-            hears.inspects.iter().for_each(|kind| inspects[*kind as usize].push(at));
+            if !hears.inspects.is_empty() {
+                let nth = inspecting.len() as u16;
+                assert!(nth < 64, "a step's checks fit in one word");
+                hears.inspects.iter().for_each(|kind| inspects[*kind as usize].push(nth));
+                inspecting.push(at);
+            }
             truths.extend(hears.truths.then_some(at));
             ticks.extend(hears.ticks.then_some(at));
         }
@@ -61,6 +68,7 @@ impl Judge {
             before,
             after,
             inspects,
+            inspecting,
             truths,
             ticks,
             truth_seen: (Offset::ZERO, Instant::ZERO, Offset::ZERO),
@@ -73,10 +81,19 @@ impl Judge {
     /// Looks into a node right after a step of it that noted `events`. Nodes of one instant may come in any
     /// order; steps of one node come in theirs.
     pub fn inspect(&mut self, at: Instant, node: NodeId, state: &Node, events: &[Event]) {
+        let mut asked = 0u64;
         for event in events {
             for check in &self.inspects[event.kind() as usize] {
-                self.found.aside(at, node);
-                self.checks[usize::from(*check)].1.inspect(at, node, state, event, &mut self.found);
+                asked |= 1 << check;
+            }
+        }
+        if asked == 0 {
+            return;
+        }
+        self.found.aside(at, node);
+        for (nth, check) in self.inspecting.iter().enumerate() {
+            if asked & (1 << nth) != 0 {
+                self.checks[usize::from(*check)].1.inspect(node, state, events, &mut self.found);
             }
         }
     }

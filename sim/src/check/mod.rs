@@ -89,7 +89,7 @@ pub trait Check: Send {
     /// What the world did, after it has changed the picture.
     fn world(&mut self, _scene: Scene<'_>, _event: &WorldEvent, _found: &mut Found) {}
     /// A node right after a step that noted an event this check asked for. Knows this node only.
-    fn inspect(&mut self, _at: Instant, _node: NodeId, _state: &Node, _event: &Event, _found: &mut Found) {}
+    fn inspect(&mut self, _node: NodeId, _state: &Node, _events: &[Event], _found: &mut Found) {}
     /// The end of an instant at which a controller told of a committed record.
     fn truth(&mut self, _scene: Scene<'_>, _found: &mut Found) {}
     /// A tenth of a second has passed.
@@ -171,6 +171,7 @@ checks! {
     no_truncation_below_high_watermark
     unclean_replica_is_excluded
     one_isr_proposal_in_flight
+    epoch_cache_matches_log
     controller_state_is_valid
     recovery_keeps_flushed
     log_offsets_increase

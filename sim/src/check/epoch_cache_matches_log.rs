@@ -1,0 +1,247 @@
+//! Does a replica know which leader epoch started where in its log? (`WB-EpochCache`)
+
+use trial_model::{
+    event::{Event, EventKind},
+    log::{Log, epochs::Epochs},
+    node::Node,
+    units::{LeaderEpoch, NodeId, Offset, TopicPartition},
+};
+
+use super::{Check, CheckInfo, Found, Hears, Name, Scene, safety};
+use crate::{mirror::Lookup, world_event::WorldEvent};
+
+pub(super) const INFO: CheckInfo = safety(
+    "epoch_cache_matches_log",
+    "WB-EpochCache",
+    "A replica's epoch cache says of every epoch in its log where it starts, and of no other but the one it was just elected for (KIP-101).",
+);
+
+/// Where the epochs start in a log, by the batches that its owner told of.
+#[derive(Clone, Default)]
+struct Starts {
+    epochs: Vec<(LeaderEpoch, Offset)>,
+    end: Offset,
+    /// Whether its owner has more than it told of.
+    unknown: bool,
+}
+
+#[derive(Default)]
+struct EpochCacheMatchesLog {
+    logs: Lookup<(NodeId, TopicPartition), Starts>,
+    lost: Vec<NodeId>,
+    touched: Vec<TopicPartition>,
+}
+
+pub(super) fn check() -> Box<dyn Check> {
+    Box::new(EpochCacheMatchesLog::default())
+}
+
+impl Check for EpochCacheMatchesLog {
+    fn hears(&self) -> Hears {
+        Hears {
+            inspects: &[
+                EventKind::Appended,
+                EventKind::Truncated,
+                EventKind::Recovered,
+                EventKind::LeaderStarted,
+                EventKind::FollowerStarted,
+                EventKind::ReplicaStopped,
+            ],
+            ..Hears::default()
+        }
+    }
+
+    fn world(&mut self, _scene: Scene<'_>, event: &WorldEvent, _found: &mut Found) {
+        // What a node tells in its next life is compared with what it told before, unless its disk is another.
+        if let WorldEvent::NodeStopped { node, lost_disk: true, .. } | WorldEvent::DiskDamaged { node } =
+            event
+        {
+            self.lost.push(*node);
+        }
+    }
+
+    fn inspect(&mut self, node: NodeId, state: &Node, events: &[Event], found: &mut Found) {
+        let Node::Broker(broker) = state else { return };
+        for event in events {
+            self.take(node, event);
+        }
+        for id in std::mem::take(&mut self.touched) {
+            let Some(replica) = broker.replica(id) else { continue };
+            let Some(starts) = self.logs.get(&(node, id)) else { continue };
+            if replica.log.is_truncating() || starts.unknown || starts.end != replica.log.end() {
+                continue;
+            }
+            let elected = replica.leader().is_some().then(|| replica.epoch()).flatten();
+            let Some(wrong) = wrong(&replica.log, &starts.epochs, elected) else { continue };
+            found.report(INFO.name, Some(id), |n| {
+                let list = |epochs: &[(LeaderEpoch, Offset)]| {
+                    let told = epochs
+                        .iter()
+                        .rev()
+                        .take(6)
+                        .rev()
+                        .map(|(epoch, start)| format!("{epoch} from {start}"));
+                    told.collect::<Vec<_>>().join(", ")
+                };
+                (
+                    format!("the epoch cache of {} on {} is wrong: {wrong}", Name(n, id), Name(n, node)),
+                    vec![
+                        ("cache", list(replica.log.epochs().entries())),
+                        ("log", list(&starts.epochs)),
+                        ("reaches", format!("{}..{}", replica.log.start(), replica.log.end())),
+                    ],
+                )
+            });
+        }
+    }
+}
+
+impl EpochCacheMatchesLog {
+    fn take(&mut self, node: NodeId, event: &Event) {
+        let Some(id) = event.partition().filter(|id| !id.is_metadata()) else { return };
+        let key = (node, id);
+        match *event {
+            Event::Appended { base, end, epoch, .. } => {
+                let starts = self.logs.entry(key).or_default();
+                starts.end = end;
+                if starts.epochs.last().is_none_or(|(last, _)| *last != epoch) {
+                    starts.epochs.push((epoch, base));
+                    self.touch(id);
+                }
+            }
+            Event::Truncated { to, from, .. } => {
+                let starts = self.logs.entry(key).or_default();
+                if to > from {
+                    starts.epochs.clear();
+                }
+                starts.epochs.retain(|(_, base)| *base < to);
+                starts.end = to;
+                self.touch(id);
+            }
+            Event::Recovered { start, end, .. } => {
+                let starts = self.logs.entry(key).or_default();
+                let more = end > starts.end || start > starts.end || self.lost.contains(&node);
+                starts.unknown = (starts.unknown || more) && end > start;
+                if start == end {
+                    starts.epochs.clear();
+                }
+                starts.epochs.retain(|(_, base)| *base < end);
+                starts.end = end;
+                self.touch(id);
+            }
+            Event::LeaderStarted { .. } | Event::FollowerStarted { .. } => self.touch(id),
+            Event::ReplicaStopped { deleted: true, .. } => {
+                self.logs.remove(&key);
+            }
+            _ => {}
+        }
+    }
+
+    fn touch(&mut self, id: TopicPartition) {
+        if !self.touched.contains(&id) {
+            self.touched.push(id);
+        }
+    }
+}
+
+/// What of a log's cache contradicts where its epochs start, if anything does.
+fn wrong(log: &Log, told: &[(LeaderEpoch, Offset)], elected: Option<LeaderEpoch>) -> Option<String> {
+    compare(log.epochs(), (log.start(), log.end()), told, elected)
+}
+
+fn compare(
+    cache: &Epochs,
+    (start, end): (Offset, Offset),
+    told: &[(LeaderEpoch, Offset)],
+    elected: Option<LeaderEpoch>,
+) -> Option<String> {
+    for (nth, (epoch, base)) in told.iter().enumerate() {
+        let until = told.get(nth + 1).map_or(end, |(_, next)| *next);
+        if until <= start {
+            continue;
+        }
+        match cache.start_of(*epoch) {
+            Some(known) if known == *base || (*base <= start && known <= start) => {}
+            // An epoch begins where its leader was elected; a leader may have been elected at its own log start.
+            Some(known) => return Some(format!("epoch {epoch} starts at {base}, not at {known}")),
+            None => return Some(format!("epoch {epoch} starts at {base}, and it does not know")),
+        }
+    }
+    for (epoch, known) in cache.entries() {
+        let empty = *known >= end && Some(*epoch) != elected;
+        if empty && elected.is_some() {
+            return Some(format!("epoch {epoch} is said to start at {known}, where the log ends"));
+        }
+    }
+    match elected {
+        Some(epoch) if cache.start_of(epoch).is_none() => {
+            Some(format!("it was elected for {epoch} and did not note it"))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn epochs(entries: &[(u32, u64)]) -> Epochs {
+        let mut epochs = Epochs::new();
+        for (epoch, start) in entries {
+            epochs.assign(LeaderEpoch(*epoch), Offset(*start));
+        }
+        epochs
+    }
+
+    fn judged(cache: &[(u32, u64)], told: &[(u32, u64)], elected: Option<u32>) -> Option<String> {
+        let told: Vec<_> = told.iter().map(|(epoch, base)| (LeaderEpoch(*epoch), Offset(*base))).collect();
+        compare(&epochs(cache), (Offset(2), Offset(9)), &told, elected.map(LeaderEpoch))
+    }
+
+    #[test]
+    fn an_epoch_that_is_not_known_is_noticed() {
+        assert!(judged(&[(1, 4)], &[(0, 0), (1, 4)], None).is_some());
+        assert!(judged(&[(0, 0), (1, 5)], &[(0, 0), (1, 4)], None).is_some());
+        assert!(judged(&[(0, 0), (1, 4)], &[(0, 0), (1, 4)], Some(2)).is_some(), "elected for epoch 2");
+    }
+
+    #[test]
+    fn the_log_start_and_an_election_move_what_is_known() {
+        assert_eq!(judged(&[(0, 2), (1, 4)], &[(0, 0), (1, 4)], None), None);
+        assert_eq!(judged(&[(0, 2), (1, 4), (3, 9)], &[(0, 0), (1, 4)], Some(3)), None);
+        // What lies before the log start need not be known.
+        assert_eq!(judged(&[(1, 2)], &[(0, 0), (1, 1)], None), None);
+    }
+
+    #[test]
+    fn what_a_node_tells_adds_up() {
+        let (mut check, node, id) = (EpochCacheMatchesLog::default(), NodeId(1), super::super::testing::P);
+        let appended = |base: u64, epoch: u32| Event::Appended {
+            partition: id,
+            role: trial_model::event::ReplicaRole::Follower,
+            base: Offset(base),
+            end: Offset(base + 1),
+            epoch: LeaderEpoch(epoch),
+            crc: 1,
+            producer: None,
+            control: false,
+            max_timestamp: trial_model::time::Timestamp(0),
+        };
+        let (start, end, clean, cut, last_crc) = (Offset(0), Offset(1), false, 0, None);
+        for event in [
+            appended(0, 1),
+            appended(1, 1),
+            appended(2, 3),
+            Event::Recovered { partition: id, start, end, clean, cut, last_crc },
+            appended(1, 4),
+        ] {
+            check.take(node, &event);
+        }
+        let starts = &check.logs[&(node, id)];
+        assert_eq!(starts.epochs, [(LeaderEpoch(1), Offset(0)), (LeaderEpoch(4), Offset(1))]);
+        assert!(!starts.unknown && starts.end == Offset(2));
+        // More came back than was told of.
+        check.take(node, &Event::Recovered { partition: id, start, end: Offset(7), clean, cut, last_crc });
+        assert!(check.logs[&(node, id)].unknown);
+    }
+}
