@@ -6,7 +6,7 @@
 use alloc::vec::Vec;
 
 use super::{
-    Broker, Timer,
+    Broker,
     purgatory::{Parked, ParkedDelete},
     replicas::{Slot, Waiter},
 };
@@ -54,9 +54,8 @@ impl Broker {
         if left == 0 {
             return self.answer_delete(parked, effects);
         }
-        let id = self.purgatory.park(Parked::DeleteRecords(parked));
+        let id = self.purgatory.park(Parked::DeleteRecords(parked), now.monotonic + request.timeout);
         self.connections.parked(caller.connection, id);
-        self.timers.set(now.monotonic + request.timeout, Timer::Parked(id));
     }
 
     /// Moves a log's start here. Refuses with `OffsetOutOfRange` what is above the high watermark.
@@ -122,7 +121,6 @@ impl Broker {
         if parked.left == 0
             && let Some(Parked::DeleteRecords(parked)) = self.purgatory.take(waiter.parked)
         {
-            self.timers.cancel(&Timer::Parked(waiter.parked));
             self.answer_delete(parked, effects);
         }
     }

@@ -6,7 +6,7 @@
 use alloc::vec::Vec;
 
 use super::{
-    Broker, Timer,
+    Broker,
     replicas::Slot,
     sessions::{Assembling, Session},
 };
@@ -85,7 +85,7 @@ impl Broker {
         }
         self.try_fetch(now, connection, effects);
         if self.sessions.get(connection).is_some_and(|session| session.waiting.is_some()) {
-            self.timers.set(now.monotonic + max_wait, Timer::Fetch(connection));
+            self.sessions.wait(connection, now.monotonic + max_wait);
         }
     }
 
@@ -279,11 +279,10 @@ impl Broker {
         found: Vec<(u32, Look)>,
         effects: &mut Effects,
     ) {
+        let Some(caller) = self.sessions.take_waiting(connection) else { return };
         let Some(session) = self.sessions.get_mut(connection) else { return };
-        let Some(caller) = session.waiting.take() else { return };
         let is_replica = session.replica.is_some();
         let everything = if is_replica { Vec::new() } else { session.all() };
-        self.timers.cancel(&Timer::Fetch(connection));
         let mut partitions = Vec::with_capacity(found.len().max(everything.len()));
         let mut colds = Vec::new();
         let mut found = found.into_iter().peekable();

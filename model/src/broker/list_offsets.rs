@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use super::{
-    Broker, Timer,
+    Broker,
     fetch::Cold,
     purgatory::{Parked, ParkedLookup},
     replicas::{Slot, Waiter},
@@ -66,9 +66,9 @@ impl Broker {
         if colds.is_empty() {
             return self.answer_lookup(parked, effects);
         }
-        let id = self.purgatory.park(Parked::ListOffsets(parked));
+        let expires = now.monotonic + self.config.request_timeout_ms;
+        let id = self.purgatory.park(Parked::ListOffsets(parked), expires);
         self.connections.parked(caller.connection, id);
-        self.timers.set(now.monotonic + self.config.request_timeout_ms, Timer::Parked(id));
         for (slot, read, waiter) in colds {
             self.begin_cold(now, slot, read, Cold::Lookup(waiter), effects);
         }
@@ -118,7 +118,6 @@ impl Broker {
         if parked.left == 0
             && let Some(Parked::ListOffsets(parked)) = self.purgatory.take(waiter.parked)
         {
-            self.timers.cancel(&Timer::Parked(waiter.parked));
             self.answer_lookup(parked, effects);
         }
     }

@@ -22,8 +22,8 @@ use crate::{
     museum::Bug,
     partition::{Became, Partition},
     protocol::ErrorCode,
-    quorum::Committed,
-    time::Now,
+    quorum::{Committed, Context},
+    time::{Instant, Now},
     units::{LeaderEpoch, NodeId, Offset, TopicId, TopicPartition},
 };
 
@@ -36,6 +36,8 @@ pub struct Metadata {
     pub end: Offset,
     /// Whether the image holds this life of the broker, so that its replicas follow it.
     pub acting: bool,
+    /// How many bytes of records were applied since the last snapshot, and when that was.
+    since_snapshot: (u64, Instant),
 }
 
 /// What a piece of metadata means for this broker's replicas.
@@ -65,6 +67,7 @@ impl Broker {
                 Committed::Snapshot { end, epoch, bytes } => {
                     let Ok(image) = Image::from_snapshot(&bytes) else { continue };
                     self.metadata.image = image;
+                    self.metadata.since_snapshot = (0, now.monotonic);
                     self.metadata.end = end;
                     self.note_applied(epoch, true, effects);
                     if self.metadata.acting {
@@ -73,12 +76,28 @@ impl Broker {
                 }
             }
         }
+        self.take_snapshot(now, effects);
         if !self.metadata.acting && self.knows_itself() {
             self.metadata.acting = true;
             self.act_on_everything(now, effects);
             self.begin_timers(now);
             self.connections.serve();
             self.life.ready_to_unfence(now.monotonic);
+        }
+    }
+
+    /// Writes a snapshot of the image if enough was applied since the last, by bytes or by time: the next
+    /// start begins from it (KIP-630).
+    fn take_snapshot(&mut self, now: Now, effects: &mut Effects) {
+        let (bytes, since) = self.metadata.since_snapshot;
+        let interval = self.config.metadata_log_max_snapshot_interval_ms;
+        let by_bytes = bytes >= self.config.metadata_log_max_record_bytes_between_snapshots;
+        let by_time = bytes > 0 && !interval.is_zero() && now.monotonic.since(since) >= interval;
+        if by_bytes || by_time {
+            self.metadata.since_snapshot = (0, now.monotonic);
+            let image = self.metadata.image.to_snapshot();
+            let cx = &mut Context { effects, correlation: &mut self.correlation };
+            self.quorum.take_snapshot(now, self.metadata.end, image, cx);
         }
     }
 
@@ -91,6 +110,7 @@ impl Broker {
     fn apply(&mut self, start: Offset, values: &[bytes::Bytes]) -> News {
         let mut news = News::default();
         for (at, value) in (start.0..).map(Offset).zip(values) {
+            self.metadata.since_snapshot.0 += value.len() as u64;
             let Ok(record) = Record::decode(value) else { continue };
             match self.metadata.image.apply(at, &record) {
                 Change::Partition { partition, .. } => {

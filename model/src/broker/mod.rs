@@ -37,7 +37,7 @@ use self::{
     lifecycle::Lifecycle,
     metadata::Metadata,
     producer_ids::ProducerIds,
-    purgatory::{ParkedId, Purgatory},
+    purgatory::Purgatory,
     replica_fetcher::Fetchers,
     replicas::{Replicas, Slot},
     sessions::Sessions,
@@ -62,10 +62,6 @@ use crate::{
 /// What a broker wants to be woken for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Timer {
-    /// A parked request has waited long enough.
-    Parked(ParkedId),
-    /// A fetch has waited long enough.
-    Fetch(ConnectionId),
     /// A replica fetcher may go on, or has waited too long for an answer.
     Fetcher(NodeId),
     /// A log wants to flush or to tidy up.
@@ -220,9 +216,7 @@ impl Broker {
     fn closed(&mut self, connection: ConnectionId) {
         if let Some(parked) = self.connections.closed(connection) {
             self.purgatory.take(parked);
-            self.timers.cancel(&Timer::Parked(parked));
         }
-        self.timers.cancel(&Timer::Fetch(connection));
         for (at, slot) in self.sessions.close(connection) {
             self.stop_reading(connection, at, slot);
         }
@@ -302,8 +296,6 @@ impl Broker {
     fn run_due(&mut self, now: Now, effects: &mut Effects) {
         while let Some(timer) = self.timers.pop_due(now.monotonic) {
             match timer {
-                Timer::Parked(id) => self.expire(id, effects),
-                Timer::Fetch(connection) => self.expire_fetch(now, connection, effects),
                 Timer::Fetcher(leader) => self.on_fetcher_timer(now, leader, effects),
                 Timer::Log(slot) => self.tick_log(now, slot, effects),
                 Timer::IsrCheck => self.check_isrs(now, effects),
@@ -315,6 +307,12 @@ impl Broker {
                 Timer::LogStarts => self.save_log_starts(now, effects),
                 Timer::Retention => self.retain(now, effects),
             }
+        }
+        while let Some(id) = self.purgatory.expired(now.monotonic) {
+            self.expire(id, effects);
+        }
+        while let Some(connection) = self.sessions.pop_expired(now.monotonic) {
+            self.expire_fetch(now, connection, effects);
         }
         if self.quorum.deadline().is_some_and(|at| at <= now.monotonic) {
             self.quorum.on_deadline(now, &mut Context { effects, correlation: &mut self.correlation });
@@ -369,7 +367,8 @@ impl Machine for Broker {
         if self.halted {
             return None;
         }
-        let own = earliest(self.timers.next(), self.channel.deadline());
+        let waiting = earliest(self.purgatory.deadline(), self.sessions.deadline());
+        let own = earliest(waiting, earliest(self.timers.next(), self.channel.deadline()));
         let life = self.life.deadline(self.quorum.leader().is_some());
         earliest(own, earliest(life, self.quorum.deadline()))
     }

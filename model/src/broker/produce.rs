@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::{
-    Broker, Timer,
+    Broker,
     purgatory::{Parked, ParkedId, ParkedProduce, ProduceAnswer},
     replicas::{Slot, Waiter, insert},
 };
@@ -52,9 +52,8 @@ impl Broker {
         if acks == Acks::None || left == 0 {
             return self.answer_produce(parked, effects);
         }
-        let id = self.purgatory.park(Parked::Produce(parked));
+        let id = self.purgatory.park(Parked::Produce(parked), now.monotonic + request.timeout);
         self.connections.parked(caller.connection, id);
-        self.timers.set(now.monotonic + request.timeout, Timer::Parked(id));
     }
 
     /// Appends one batch, if that can be; says what the producer is told, and whether that still has to come
@@ -168,7 +167,6 @@ impl Broker {
         if parked.left == 0
             && let Some(Parked::Produce(parked)) = self.purgatory.take(waiter.parked)
         {
-            self.timers.cancel(&Timer::Parked(waiter.parked));
             self.answer_produce(parked, effects);
         }
     }

@@ -3,7 +3,10 @@
 //! A parked request knows its answer partition by partition; the replicas hold who waits for what. What is
 //! complete is answered, and what takes too long is answered with what there is.
 
-use alloc::{collections::BTreeMap, vec::Vec};
+use alloc::{
+    collections::{BTreeMap, BTreeSet},
+    vec::Vec,
+};
 
 use super::replicas::Slot;
 use crate::{
@@ -13,6 +16,7 @@ use crate::{
         list_offsets::PartitionOffsets,
         produce::{Acks, PartitionProduced, Produced},
     },
+    time::Instant,
     units::{Offset, TopicPartition},
 };
 
@@ -96,7 +100,8 @@ pub struct ParkedLookup {
 #[derive(Clone, Debug, Default)]
 pub struct Purgatory {
     last: ParkedId,
-    parked: BTreeMap<ParkedId, Parked>,
+    parked: BTreeMap<ParkedId, (Instant, Parked)>,
+    by_expiry: BTreeSet<(Instant, ParkedId)>,
 }
 
 impl Purgatory {
@@ -105,20 +110,57 @@ impl Purgatory {
         ParkedId(self.last.0 + 1)
     }
 
-    /// Parks a request.
-    pub fn park(&mut self, parked: Parked) -> ParkedId {
+    /// Parks a request, which waits no longer than until `expires`.
+    pub fn park(&mut self, parked: Parked, expires: Instant) -> ParkedId {
         self.last = self.next_id();
-        self.parked.insert(self.last, parked);
+        self.parked.insert(self.last, (expires, parked));
+        self.by_expiry.insert((expires, self.last));
         self.last
     }
 
     /// A parked request, if it is parked still.
     pub fn get_mut(&mut self, id: ParkedId) -> Option<&mut Parked> {
-        self.parked.get_mut(&id)
+        self.parked.get_mut(&id).map(|(_, parked)| parked)
     }
 
     /// Takes a request out.
     pub fn take(&mut self, id: ParkedId) -> Option<Parked> {
-        self.parked.remove(&id)
+        let (expires, parked) = self.parked.remove(&id)?;
+        self.by_expiry.remove(&(expires, id));
+        Some(parked)
+    }
+
+    /// When the first of them has waited long enough.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.by_expiry.first().map(|(expires, _)| *expires)
+    }
+
+    /// The first that has waited long enough at `now`; it stays until it is taken.
+    pub fn expired(&self, now: Instant) -> Option<ParkedId> {
+        self.by_expiry.first().filter(|(expires, _)| *expires <= now).map(|(_, id)| *id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        machine::ConnectionId,
+        units::{CorrelationId, NodeId},
+    };
+
+    #[test]
+    fn requests_expire_in_order_of_their_time() {
+        let caller =
+            Caller { node: NodeId::client(1), connection: ConnectionId(1), correlation: CorrelationId(1) };
+        let parked = || Parked::DeleteRecords(ParkedDelete { caller, answers: Vec::new(), left: 1 });
+        let mut purgatory = Purgatory::default();
+        let late = purgatory.park(parked(), Instant(9));
+        let early = purgatory.park(parked(), Instant(5));
+        assert_eq!(purgatory.deadline(), Some(Instant(5)));
+        assert_eq!(purgatory.expired(Instant(9)), Some(early));
+        assert!(purgatory.take(early).is_some() && purgatory.take(early).is_none());
+        assert_eq!(purgatory.expired(Instant(8)), None);
+        assert_eq!(purgatory.expired(Instant(9)), Some(late));
     }
 }

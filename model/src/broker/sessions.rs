@@ -48,6 +48,8 @@ pub struct Session {
     pub max_bytes: u32,
     /// When it was asked.
     pub asked_at: Instant,
+    /// When it has waited long enough.
+    waits_until: Instant,
     /// The answer while some of it comes from the disk.
     pub assembling: Option<Assembling>,
     entries: Vec<Option<Entry>>,
@@ -79,6 +81,7 @@ impl Session {
             min_bytes: 0,
             max_bytes: 0,
             asked_at: Instant::ZERO,
+            waits_until: Instant::ZERO,
             assembling: None,
             entries: Vec::new(),
             index: BTreeMap::new(),
@@ -173,6 +176,8 @@ pub struct Sessions {
     open: BTreeMap<ConnectionId, Session>,
     /// Sessions in which something may be new for the one who waits.
     awake: VecDeque<ConnectionId>,
+    /// When each that waits has waited long enough.
+    by_expiry: BTreeSet<(Instant, ConnectionId)>,
 }
 
 impl Sessions {
@@ -184,6 +189,36 @@ impl Sessions {
     /// A connection's session.
     pub fn get_mut(&mut self, id: ConnectionId) -> Option<&mut Session> {
         self.open.get_mut(&id)
+    }
+
+    /// The fetch of a session has to wait until `until`.
+    pub fn wait(&mut self, id: ConnectionId, until: Instant) {
+        if let Some(session) = self.open.get_mut(&id) {
+            session.waits_until = until;
+            self.by_expiry.insert((until, id));
+        }
+    }
+
+    /// The fetch of a session is about to be answered: the one who waits for it.
+    pub fn take_waiting(&mut self, id: ConnectionId) -> Option<Caller> {
+        let session = self.open.get_mut(&id)?;
+        self.by_expiry.remove(&(session.waits_until, id));
+        session.waiting.take()
+    }
+
+    /// When the first fetch has waited long enough.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.by_expiry.first().map(|(until, _)| *until)
+    }
+
+    /// Takes out a session whose fetch has waited long enough at `now`.
+    pub fn pop_expired(&mut self, now: Instant) -> Option<ConnectionId> {
+        let (until, id) = *self.by_expiry.first()?;
+        if until > now {
+            return None;
+        }
+        self.by_expiry.pop_first();
+        Some(id)
     }
 
     /// Takes in a fetch, which waits from now on.
@@ -236,6 +271,7 @@ impl Sessions {
     /// The connection is gone. Gives out which replicas its session read.
     pub fn close(&mut self, id: ConnectionId) -> Vec<(u32, Slot)> {
         let Some(session) = self.open.remove(&id) else { return Vec::new() };
+        self.by_expiry.remove(&(session.waits_until, id));
         (0u32..).zip(session.entries).filter_map(|(at, entry)| Some((at, entry?.slot?))).collect()
     }
 }

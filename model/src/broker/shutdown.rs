@@ -45,6 +45,8 @@ impl Broker {
         self.connections.stop();
         self.fetchers.stop();
         self.timers = Default::default();
+        self.purgatory = Default::default();
+        self.sessions = Default::default();
         if !started {
             // Its logs were never whole in memory: there is nothing to leave in order, and no mark.
             return self.halt(Halt::Shutdown, effects);

@@ -55,6 +55,8 @@ pub struct Cluster {
     replies: BTreeMap<CorrelationId, Response>,
     asked: u32,
     museum: Museum,
+    /// How many partitions each fetch of a follower named, and its answer.
+    pub sizes: Vec<usize>,
 }
 
 impl Cluster {
@@ -80,6 +82,7 @@ impl Cluster {
             replies: BTreeMap::new(),
             asked: 0,
             museum,
+            sizes: Vec::new(),
         };
         for nth in 1..=controllers {
             cluster.roles.insert(NodeId::controller(nth), Role::Controller(controller.clone()));
@@ -227,6 +230,15 @@ impl Cluster {
     }
 
     fn send(&mut self, from: NodeId, mail: Outgoing) {
+        match &mail {
+            Outgoing::Request { request: Request::Fetch(fetch), to, .. } if *to < NodeId::controller(0) => {
+                self.sizes.push(fetch.partitions.len());
+            }
+            Outgoing::Reply { response: Response::Fetch(fetch), .. } => {
+                self.sizes.push(fetch.partitions.len());
+            }
+            _ => {}
+        }
         match mail {
             Outgoing::Request { to, channel, correlation, request } => {
                 if self.cut.contains(&(from, to)) {

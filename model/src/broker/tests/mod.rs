@@ -259,3 +259,50 @@ fn producer_ids_are_given_once() {
         assert!(given.insert(response.result.expect("an id").0));
     }
 }
+
+#[test]
+fn who_loses_its_power_gets_back_what_was_not_flushed() {
+    let mut cluster = three();
+    let partition = TopicPartition::new(cluster.create("orders", &[&[1, 2, 3]], &[]), 0);
+    assert_eq!(base(&cluster.produced(B1, partition, Acks::All, records(5, None))), Ok(0));
+    cluster.lose_power(B3);
+    assert_eq!(base(&cluster.produced(B1, partition, Acks::All, records(1, None))), Ok(5));
+    cluster.events.clear();
+    cluster.start(B3);
+    let written = |event: &Event| matches!(event, Event::Written { end: Offset(6), .. });
+    cluster.wait(|cluster| cluster.has(B3, written));
+    let full = |event: &Event| matches!(event, Event::IsrAdopted { isr, .. } if isr.len() == 3);
+    cluster.wait(|cluster| cluster.has(B1, full));
+}
+
+#[test]
+fn a_deposed_leader_cuts_off_what_only_it_has() {
+    let mut cluster = three();
+    let partition = TopicPartition::new(cluster.create("orders", &[&[1, 2, 3]], &[]), 0);
+    assert_eq!(base(&cluster.produced(B1, partition, Acks::All, records(2, None))), Ok(0));
+    for other in [B2, B3, NodeId::controller(1)] {
+        cluster.cut(B1, other);
+    }
+    assert_eq!(base(&cluster.produced(B1, partition, Acks::Leader, records(3, None))), Ok(2));
+    cluster.wait(|cluster| cluster.leader(partition).is_some_and(|(leader, _)| leader != B1));
+    let (leader, _) = cluster.leader(partition).expect("just waited for");
+    assert_eq!(base(&cluster.produced(leader, partition, Acks::All, records(1, None))), Ok(2));
+    cluster.heal();
+    let cut = |event: &Event| matches!(event, Event::Truncated { from: Offset(5), to: Offset(2), .. });
+    cluster.wait(|cluster| cluster.has(B1, cut));
+    assert!(cluster.has(leader, |event| matches!(event, Event::DivergenceFound { end: Offset(2), .. })));
+}
+
+#[test]
+fn a_fetch_of_nothing_new_names_no_partition() {
+    let mut cluster = three();
+    let assignment: alloc::vec::Vec<&[u32]> = alloc::vec![&[1, 2, 3]; 20];
+    let topic = cluster.create("orders", &assignment, &[]);
+    cluster.run(1_000);
+    cluster.sizes.clear();
+    let partition = TopicPartition::new(topic, 7);
+    assert_eq!(base(&cluster.produced(B1, partition, Acks::All, records(1, None))), Ok(0));
+    cluster.run(2_000);
+    let most = cluster.sizes.iter().copied().max();
+    assert_eq!(most, Some(1), "only what has moved is named: {:?}", cluster.sizes);
+}
