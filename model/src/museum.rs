@@ -158,6 +158,9 @@ museum! {
     /// KAFKA-9892: a snapshot of producers' sequences is not forced to disk, and a torn one counts as empty.
     ProducerSnapshotNotSynced = "producer-snapshot-not-synced", "KAFKA-9892", "no_duplicates",
         "after a power failure a retried batch is appended again";
+    /// KAFKA-6683: a batch counts as its producer's last before it is appended, and a snapshot is taken between.
+    ProducerStateMutatedBeforeAppend = "producer-state-mutated-before-append", "KAFKA-6683", "producer_state_matches_log",
+        "a retry of a batch that was lost is answered as a duplicate";
     /// KAFKA-10432: recovery passes over batches of epoch zero when it makes the epochs anew.
     EpochZeroLostOnRecovery = "epoch-zero-lost-on-recovery", "KAFKA-10432", "epoch_cache_matches_log",
         "a replica that lost its epochs does not notice that its log has parted from the leader's";

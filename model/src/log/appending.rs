@@ -125,6 +125,12 @@ impl Log {
         events: &mut Vec<Event>,
     ) {
         let header = *batch.header();
+        // KAFKA-6683: what is known of producers was changed while the batch was still being checked, so the
+        // snapshot taken at a roll in between told of a batch that stands behind it.
+        let early = self.museum.has(Bug::ProducerStateMutatedBeforeAppend);
+        if early {
+            self.remember_producer(&batch);
+        }
         if self.must_roll(now, &batch) {
             self.roll(disk, events);
         }
@@ -134,8 +140,8 @@ impl Log {
         {
             self.save_epochs(disk);
         }
-        if let Some(stamp) = header.producer.filter(|_| self.config.producers && !batch.is_control()) {
-            self.producers.append(stamp.id, stamp.epoch, ProducerBatch::of(&batch, stamp));
+        if !early {
+            self.remember_producer(&batch);
         }
         let active = self.segments.last_mut().expect("a log has a segment");
         let (base, position) = (active.base, active.append(&batch, self.config.index_interval_bytes));
@@ -154,6 +160,13 @@ impl Log {
             max_timestamp: header.max_timestamp,
         });
         self.flush_if_many(now, disk);
+    }
+
+    fn remember_producer(&mut self, batch: &Batch) {
+        if let Some(stamp) = batch.header().producer.filter(|_| self.config.producers && !batch.is_control())
+        {
+            self.producers.append(stamp.id, stamp.epoch, ProducerBatch::of(batch, stamp));
+        }
     }
 
     /// `flush.messages`, and the beginning of `flush.ms`.

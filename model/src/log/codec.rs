@@ -10,7 +10,7 @@ use bytes::{Buf as _, Bytes};
 
 use super::{
     batch::{Batch, BatchHeader, HEADER_SIZE, ProducerStamp},
-    crc32c::Crc32c,
+    crc32c::{crc32c, crc32c_of},
     varint,
 };
 use crate::{
@@ -199,10 +199,7 @@ fn sealed(mut header: BatchHeader, records: Bytes) -> Batch {
 
 fn crc_of(header: &BatchHeader, records: &[u8]) -> u32 {
     let spelled = spell_header(header, records.len());
-    let mut crc = Crc32c::new();
-    crc.update(&spelled[CRC_COVERS_FROM..]);
-    crc.update(records);
-    crc.value()
+    crc32c_of(&[&spelled[CRC_COVERS_FROM..], records])
 }
 
 fn body_size(
@@ -335,9 +332,7 @@ impl Batch {
         if bytes.len() < size {
             return Err(Corrupt::Incomplete { needs: size });
         }
-        let mut crc = Crc32c::new();
-        crc.update(&bytes[CRC_COVERS_FROM..size]);
-        if crc.value() != header.crc {
+        if crc32c(&bytes[CRC_COVERS_FROM..size]) != header.crc {
             return Err(Corrupt::Crc);
         }
         let records = bytes.split_to(size).slice(HEADER_SIZE..);
