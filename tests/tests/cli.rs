@@ -233,7 +233,7 @@ fn the_exit_code_says_how_it_ended() {
             1,
             "expected no_duplicates to be violated, and it was not",
         ),
-        (inconclusive, 3, "snapshot.load occurred 0 times and not 9"),
+        (inconclusive, 3, "snapshot.load occurred 0 of 9 times"),
     ] {
         let (output, dir) = run(&out, &["--set", set]);
         assert_eq!(code(&output), expected, "{}", said(&output));

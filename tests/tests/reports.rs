@@ -152,7 +152,7 @@ fn a_panic_shows_its_words_and_its_place() {
 fn what_is_not_sure_says_why() {
     let mut summary = passed();
     summary.verdict = Verdict::Inconclusive;
-    summary.because = Some("leader.elected occurred 1 times and not 2".into());
+    summary.because = Some("leader.elected occurred 1 of 2 times".into());
     summary.goals[0].seen = 1;
     golden("inconclusive", &human::verdict(&summary, &scenario(), Some(PLACE), AGAIN));
 }

@@ -59,6 +59,7 @@ mistakes! {
     unknown_key: r#""lose_unsynced": true"# => r#""lose_unsyncd": true"#;
     unknown_top_key: r#""about": "#  => r#""abuot": "#;
     missing_key: r#""id": "slow-follower", "# => "";
+    list_for_an_object: r#""phases": { "chaos": "15s", "settle": "10s" }"# => r#""phases": ["15s", "10s"]"#;
     wrong_type: r#""brokers": 3"# => r#""brokers": "three""#;
     negative_count: r#""brokers": 3"# => r#""brokers": -3"#;
     duration_without_unit: r#""for": "900ms""# => r#""for": 900"#;

@@ -52,14 +52,23 @@ fn title(summary: &Summary, first: &Broken) -> Vec<String> {
     let right = format!("{}  seed {}", summary.scenario, summary.seed);
     let gap = 50usize.saturating_sub(left.chars().count()).max(2);
     let line = format!("{left}{}{right}", " ".repeat(gap));
-    let line = if line.chars().count() <= COLUMNS { line } else { format!("{left}  {right}") };
-    vec![shortened(&line, COLUMNS), format!("      {}", shortened(&first.headline, COLUMNS - 6))]
+    let line = if line.chars().count() <= COLUMNS {
+        line
+    } else {
+        // The seed is never what is cut.
+        let seed = format!("  seed {}", summary.seed);
+        let name = format!("{left}  {}", summary.scenario);
+        shortened(&name, COLUMNS - seed.chars().count()) + &seed
+    };
+    vec![line, format!("      {}", shortened(&first.headline, COLUMNS - 6))]
 }
 
 /// What the check has to say, a label and its text each; one that has nothing to say tells when it was.
 fn said(first: &Broken, room: usize) -> Vec<String> {
     let when = [("at".to_string(), format!("{} s", seconds(first.at, 3)))];
     let told = if first.lines.is_empty() { &when[..] } else { &first.lines[..] };
+    // What does not fit is in result.json.
+    let told = &told[..told.len().min(room)];
     let mut out = Vec::new();
     for (i, (label, text)) in told.iter().enumerate() {
         // Every later line has at least one line of room.
@@ -82,14 +91,14 @@ fn schedule(summary: &Summary, scenario: &Scenario) -> Vec<String> {
     }
     let mut lines = vec![labelled("schedule", &counted(summary.faults.len(), "fault"))];
     for done in summary.faults.iter().take(FAULTS) {
-        let when = match scenario.faults.iter().find(|fault| fault.id == done.id) {
-            Some(fault) => trigger(fault),
-            None => format!("at {}s", seconds(done.at, 3)),
+        let at = format!("{}s", seconds(done.at, 3));
+        // A fault at a time of its own, or one that the seed drew, says once when it was.
+        let triggered = scenario.faults.iter().find(|fault| fault.id == done.id && fault.when.at.is_none());
+        let (when, what) = match triggered {
+            Some(fault) => (trigger(fault), format!("{}  ({at})", done.what)),
+            None => (format!("at {at}"), done.what.clone()),
         };
         let when = shortened(&when, 44);
-        let at = format!("{}s", seconds(done.at, 3));
-        let what =
-            if when == format!("at {at}") { done.what.clone() } else { format!("{}  ({at})", done.what) };
         let what = shortened(&what, COLUMNS - 6 - 46);
         lines.push(format!("      {when:<44}  {what}"));
     }

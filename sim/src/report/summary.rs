@@ -293,7 +293,7 @@ fn judge(scenario: &Scenario, run: &Run, around: &Circumstances) -> (Verdict, Op
         return (Verdict::Inconclusive, Some(why.clone()));
     }
     if let Some(goal) = run.goals.iter().find(|goal| !goal.reached()) {
-        let why = format!("{} occurred {} times and not {}", goal.event, goal.seen, goal.at_least);
+        let why = format!("{} occurred {} of {} times", goal.event, goal.seen, goal.at_least);
         return (Verdict::Inconclusive, Some(why));
     }
     let sends = |actor: &Actor| matches!(actor, Actor::Producer(producer) if producer.acks != Acks::None);

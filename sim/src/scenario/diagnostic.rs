@@ -14,7 +14,7 @@ pub struct Problem {
     /// What to know about them.
     pub label: String,
     /// Other bytes that it does not agree with, and what to know about those.
-    pub context: Option<(Range<usize>, String)>,
+    pub context: Option<Box<(Range<usize>, String)>>,
     /// What to write instead.
     pub help: Option<String>,
     /// Whether the file is in a format of another version, rather than wrong.
@@ -39,7 +39,7 @@ impl Problem {
     pub fn with_context(mut self, at: Range<usize>, label: impl Into<String>) -> Problem {
         // Two marks on the same bytes say no more than one.
         if at != self.at {
-            self.context = Some((at, label.into()));
+            self.context = Some(Box::new((at, label.into())));
         }
         self
     }
@@ -72,7 +72,7 @@ pub fn render(path: &str, text: &str, problems: &[Problem], styled: bool) -> Str
         let mut snippet = Snippet::source(text).path(path).annotation(
             AnnotationKind::Primary.span(within(text, &problem.at)).label(problem.label.as_str()),
         );
-        if let Some((at, label)) = &problem.context {
+        if let Some((at, label)) = problem.context.as_deref() {
             snippet =
                 snippet.annotation(AnnotationKind::Context.span(within(text, at)).label(label.as_str()));
         }

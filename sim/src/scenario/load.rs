@@ -66,10 +66,33 @@ pub fn load(source: &str, changes: &[Change]) -> Result<Scenario, Vec<Problem>> 
     if !problems.is_empty() {
         return Err(problems);
     }
-    let scenario = typed(value, place, source)?;
+    let scenario = typed(value.clone(), place, source)?;
+    let written = serde_json::to_value(&scenario).unwrap_or_default();
+    lists_for_objects(&value, &written, place, &mut problems);
+    if !problems.is_empty() {
+        return Err(problems);
+    }
     match meaning::check(&scenario, place) {
         problems if problems.is_empty() => Ok(scenario),
         problems => Err(problems),
+    }
+}
+
+/// Tells every list where an object belongs: serde would take its elements for the fields in their order.
+fn lists_for_objects(given: &Value, written: &Value, at: Place<'_>, problems: &mut Vec<Problem>) {
+    match (given, written) {
+        (Value::Array(_), Value::Object(_)) => {
+            problems.push(Problem::new("this takes an object", at.bytes(), "not a list"));
+        }
+        (Value::Object(given), Value::Object(written)) => {
+            let both = given.iter().filter_map(|(key, value)| Some((key, value, written.get(key)?)));
+            both.for_each(|(key, given, written)| lists_for_objects(given, written, at.key(key), problems));
+        }
+        (Value::Array(given), Value::Array(written)) => {
+            let both = given.iter().zip(written).enumerate();
+            both.for_each(|(nth, (given, written))| lists_for_objects(given, written, at.nth(nth), problems));
+        }
+        _ => {}
     }
 }
 
@@ -186,17 +209,15 @@ fn mistake(error: &serde_path_to_error::Error<serde_json::Error>, root: Place<'_
         return Problem::new(shown(format!("{field} is missing")), opening(place), format!("needs {field}"));
     }
     if let Some(rest) = message.strip_prefix("unknown field ") {
-        return unknown(rest, "no such field", place.name(), |title| shown(title));
+        return unknown(rest, "no such field", place.name(), shown);
     }
     if let Some(rest) = message.strip_prefix("unknown variant ") {
         let wrong = rest.split('`').nth(1).unwrap_or_default();
-        return unknown(rest, "no such name", variant(place, wrong, source), |title| shown(title));
+        return unknown(rest, "no such name", variant(place, wrong, source), shown);
     }
     for what in ["event", "check", "request", "bug", "selector"] {
         if let Some(rest) = message.strip_prefix("unknown ").and_then(|rest| rest.strip_prefix(what)) {
-            return unknown(rest.trim_start(), &format!("no such {what}"), place.bytes(), |title| {
-                shown(title)
-            });
+            return unknown(rest.trim_start(), &format!("no such {what}"), place.bytes(), shown);
         }
     }
     let mistyped = message.strip_prefix("invalid type: ").or_else(|| message.strip_prefix("invalid value: "));

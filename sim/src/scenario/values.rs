@@ -133,7 +133,7 @@ impl FromStr for Span {
             _ => return Err(format!("`{unit}` is not a unit of time: us, ms, s, m and h are")),
         };
         let total = u128::from(billionths) * micros_per_unit;
-        if total % 1_000_000_000 != 0 {
+        if !total.is_multiple_of(1_000_000_000) {
             return Err(format!("`{text}` is too fine: time passes in whole microseconds"));
         }
         match u64::try_from(total / 1_000_000_000) {
@@ -150,7 +150,7 @@ impl fmt::Display for Span {
             return f.write_str("0s");
         }
         for (unit, size) in [("h", 3_600_000_000), ("m", 60_000_000), ("s", 1_000_000), ("ms", 1_000)] {
-            if micros % size == 0 {
+            if micros.is_multiple_of(size) {
                 return write!(f, "{}{unit}", micros / size);
             }
         }
@@ -296,7 +296,7 @@ impl FromStr for Size {
             _ => return Err(format!("`{unit}` is not a unit of size: B, KiB, MiB, GiB, kB, MB and GB are")),
         };
         let total = u128::from(billionths) * bytes;
-        if total % 1_000_000_000 != 0 {
+        if !total.is_multiple_of(1_000_000_000) {
             return Err(format!("`{text}` is not a whole number of bytes"));
         }
         u64::try_from(total / 1_000_000_000).map(Size).map_err(|_| format!("`{text}` is too large"))
@@ -313,7 +313,7 @@ impl fmt::Display for Size {
             ("MB", 1_000_000),
             ("kB", 1_000),
         ] {
-            if self.0 >= size && self.0 % size == 0 {
+            if self.0 >= size && self.0.is_multiple_of(size) {
                 return write!(f, "{}{unit}", self.0 / size);
             }
         }
@@ -627,13 +627,12 @@ impl Group {
 
     /// Whether a node belongs to it.
     pub fn has(self, node: NodeId) -> bool {
-        match (self, node.role()) {
-            (Group::Nodes, _)
-            | (Group::Brokers, NodeRole::Broker)
-            | (Group::Controllers, NodeRole::Controller)
-            | (Group::Clients, NodeRole::Client)
-            | (Group::Servers, NodeRole::Broker | NodeRole::Controller) => true,
-            _ => false,
+        match self {
+            Group::Nodes => true,
+            Group::Brokers => node.role() == NodeRole::Broker,
+            Group::Controllers => node.role() == NodeRole::Controller,
+            Group::Clients => node.role() == NodeRole::Client,
+            Group::Servers => node.role() != NodeRole::Client,
         }
     }
 }
