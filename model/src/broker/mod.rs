@@ -153,7 +153,10 @@ impl Broker {
 
     /// This broker's replica of a partition, for whoever looks on.
     pub fn replica(&self, partition: TopicPartition) -> Option<&crate::partition::Partition> {
-        self.replicas.find(partition).and_then(|slot| self.replicas.get(slot)).map(|replica| &replica.partition)
+        self.replicas
+            .find(partition)
+            .and_then(|slot| self.replicas.get(slot))
+            .map(|replica| &replica.partition)
     }
 
     fn museum(&self) -> Museum {

@@ -38,6 +38,7 @@ mod reading;
 mod truncation;
 mod retention;
 mod storing;
+mod underway;
 pub mod recovery;
 pub mod checkpoints;
 
@@ -50,8 +51,8 @@ use alloc::{collections::VecDeque, vec::Vec};
 use core::ops::Range;
 
 use self::{
-    batch::Batch, config::LogConfig, epochs::Epochs, producers::Producers, segment::Segment,
-    storing::Storing, tail::Tail,
+    batch::Batch, config::LogConfig, epochs::Epochs, producers::Producers, segment::Segment, tail::Tail,
+    underway::Storing,
 };
 use crate::{
     disk::{DiskWork, FileName},

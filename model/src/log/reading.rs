@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::{
     ColdAnswer, ColdDone, ColdRead, FoundTime, Log, Read, TimeLookup, batch::Batch, codec::Corrupt,
-    storing::Wait,
+    underway::Wait,
 };
 use crate::{
     disk::{DiskOp, DiskTag, DiskWork, FileKind},
