@@ -21,7 +21,7 @@ use crate::{
         produce::{Acks, PartitionProduce, ProduceRequest, ProduceResponse, Produced},
     },
     time::Now,
-    units::{Offset, TopicPartition},
+    units::{LeaderEpoch, NodeSet, Offset, TopicPartition},
 };
 
 /// How far ahead of the broker's clock a record's timestamp may lie: Kafka's default for
@@ -73,6 +73,7 @@ impl Broker {
             end: None,
             leader: None,
             open: false,
+            decided: Default::default(),
         };
         let (partition, slot) = match self.resolve(&answer.named) {
             Ok(found) => found,
@@ -94,7 +95,16 @@ impl Broker {
                 answer.leader = self.hint(partition, error);
             }
         }
+        answer.decided = self.stands(slot);
         answer
+    }
+
+    /// The epoch and the ISR of a replica, for an answer that is decided now.
+    fn stands(&self, slot: Option<Slot>) -> (LeaderEpoch, NodeSet) {
+        let replica = slot.and_then(|slot| self.replicas.get(slot)).map(|replica| &replica.partition);
+        let epoch = replica.and_then(|replica| replica.epoch()).unwrap_or_default();
+        let isr = replica.and_then(|replica| replica.isr()).map(|isr| isr.committed().clone());
+        (epoch, isr.unwrap_or_default())
     }
 
     fn append(
@@ -150,15 +160,18 @@ impl Broker {
     /// It is known what the producer is told about one of its batches.
     pub(super) fn settle_produce(
         &mut self,
+        slot: Slot,
         waiter: Waiter,
         result: Result<(), (ErrorCode, Option<LeaderHint>)>,
         effects: &mut Effects,
     ) {
+        let stands = self.stands(Some(slot));
         let Some(Parked::Produce(parked)) = self.purgatory.get_mut(waiter.parked) else { return };
         let Some(answer) = parked.answers.get_mut(waiter.index as usize).filter(|answer| answer.open) else {
             return;
         };
         answer.open = false;
+        answer.decided = stands;
         if let Err((error, leader)) = result {
             answer.result = Err(error);
             answer.leader = leader;
@@ -189,7 +202,7 @@ impl Broker {
     fn answer_produce(&mut self, parked: ParkedProduce, effects: &mut Effects) {
         let ParkedProduce { caller, acks, answers, .. } = parked;
         for answer in &answers {
-            self.note_produced(answer, acks, effects);
+            note_produced(answer, acks, effects);
         }
         if acks == Acks::None {
             // There is no answer that could tell of an error: Kafka closes the connection, so that the
@@ -204,24 +217,6 @@ impl Broker {
         }
         let partitions = answers.into_iter().map(ProduceAnswer::told).collect();
         self.answer(caller, Response::Produce(ProduceResponse { partitions }), effects);
-    }
-
-    fn note_produced(&self, answer: &ProduceAnswer, acks: Acks, effects: &mut Effects) {
-        let Some(partition) = answer.partition else { return };
-        let replica = answer.slot.and_then(|slot| self.replicas.get(slot)).map(|replica| &replica.partition);
-        let error = answer.result.err();
-        effects.note(Event::ProduceAnswered {
-            partition,
-            epoch: replica.and_then(|replica| replica.epoch()).unwrap_or_default(),
-            acks,
-            base: answer.result.ok().map(|produced| produced.base_offset),
-            end: answer.end.filter(|_| error.is_none()),
-            error,
-            isr: replica
-                .and_then(|replica| replica.isr())
-                .map(|isr| isr.committed().clone())
-                .unwrap_or_default(),
-        });
     }
 
     /// Which partition is meant, and where its replica stands if this broker has one.
@@ -257,6 +252,20 @@ impl Broker {
         let state = self.metadata.image.partition(partition)?;
         Some(LeaderHint { leader: state.leader, epoch: state.leader_epoch })
     }
+}
+
+fn note_produced(answer: &ProduceAnswer, acks: Acks, effects: &mut Effects) {
+    let Some(partition) = answer.partition else { return };
+    let error = answer.result.err();
+    effects.note(Event::ProduceAnswered {
+        partition,
+        epoch: answer.decided.0,
+        acks,
+        base: answer.result.ok().map(|produced| produced.base_offset),
+        end: answer.end.filter(|_| error.is_none()),
+        error,
+        isr: answer.decided.1.clone(),
+    });
 }
 
 /// Refuses what no producer may send: marks of the log's own, offsets that do not count up one by one, and

@@ -102,7 +102,7 @@ impl Broker {
             && replica.until_written.front().is_some_and(|waiter| waiter.until <= written)
             && let Some(waiter) = replica.until_written.pop_front()
         {
-            self.settle_produce(waiter, Ok(()), effects);
+            self.settle_produce(slot, waiter, Ok(()), effects);
         }
     }
 
@@ -113,7 +113,7 @@ impl Broker {
             && let Some(result) = replica.partition.acknowledges(waiter.until, museum)
             && let Some(waiter) = replica.until_committed.pop_front()
         {
-            self.settle_produce(waiter, result.map_err(|error| (error, None)), effects);
+            self.settle_produce(slot, waiter, result.map_err(|error| (error, None)), effects);
         }
     }
 
@@ -186,7 +186,7 @@ impl Broker {
         let deletions = core::mem::take(&mut replica.until_deleted);
         let hint = self.hint(partition, error);
         for waiter in waiters {
-            self.settle_produce(waiter, Err((error, hint)), effects);
+            self.settle_produce(slot, waiter, Err((error, hint)), effects);
         }
         for waiter in deletions {
             self.settle_delete(waiter, Err((error, hint)), effects);

@@ -17,7 +17,7 @@ use crate::{
         produce::{Acks, PartitionProduced, Produced},
     },
     time::Instant,
-    units::{Offset, TopicPartition},
+    units::{LeaderEpoch, NodeSet, Offset, TopicPartition},
 };
 
 /// Names one parked request, ascending with the time it was parked.
@@ -65,6 +65,8 @@ pub struct ProduceAnswer {
     pub leader: Option<LeaderHint>,
     /// Whether it is not known yet whether that holds.
     pub open: bool,
+    /// The leader epoch and the ISR at the time when it became known.
+    pub decided: (LeaderEpoch, NodeSet),
 }
 
 impl ProduceAnswer {
