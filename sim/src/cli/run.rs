@@ -121,6 +121,8 @@ fn carry_out(
     output: &mut Output,
 ) -> Result<(Summary, Draft, Option<super::rundir::Trace>), Exit> {
     let scenario = &loaded.scenario;
+    // Before anything is written, so that nothing half-written is left by ctrl-c.
+    interrupt::listen();
     let draft = Draft::begin(&common.out, scenario, seed).map_err(|why| output.fail(Exit::Usage, &why))?;
     let mut readers: Vec<Box<dyn Reader>> = Vec::new();
     let mut trace = None;
