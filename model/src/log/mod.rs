@@ -118,8 +118,8 @@ pub enum ColdAnswer {
 pub struct ColdDone {
     /// What `begin_cold` was given.
     pub waiter: u64,
-    /// What it brought, or `CorruptMessage` if the disk has lost bits, or `OffsetOutOfRange` if what was to
-    /// be read has been deleted meanwhile.
+    /// What it brought, or `CorruptMessage` if the disk has lost bits, or `OffsetOutOfRange` if the log was
+    /// cut, or what was to be read deleted, meanwhile. Every read that was begun is answered.
     pub answer: Result<ColdAnswer, ErrorCode>,
 }
 

@@ -45,6 +45,8 @@ pub(super) struct Pending {
     segment: Offset,
     at: u64,
     len: u64,
+    /// The log was cut meanwhile: what is read may not be its records any more.
+    spoilt: bool,
 }
 
 /// What the bytes of one read come to.
@@ -144,7 +146,8 @@ impl Log {
             }
             Wanted::Time { .. } => SEARCH_BYTES,
         };
-        let pending = Pending { tag: DiskTag(0), waiter, wanted, segment: segment.base, at, len };
+        let pending =
+            Pending { tag: DiskTag(0), waiter, wanted, segment: segment.base, at, len, spoilt: false };
         self.ask_cold(pending, disk);
     }
 
@@ -161,6 +164,11 @@ impl Log {
         Some(self.colds.swap_remove(at))
     }
 
+    /// The log is cut: whoever waits for a read is told to ask again.
+    pub(super) fn spoil_colds(&mut self) {
+        self.colds.iter_mut().for_each(|pending| pending.spoilt = true);
+    }
+
     /// The file of a cold read was deleted before it was read.
     pub(super) fn cold_gone(&mut self, tag: DiskTag) -> Option<ColdDone> {
         let pending = self.take_cold(tag)?;
@@ -171,6 +179,9 @@ impl Log {
     pub(super) fn cold_read(&mut self, tag: DiskTag, bytes: Bytes, disk: &mut DiskWork) -> Option<ColdDone> {
         let pending = self.take_cold(tag)?;
         let waiter = pending.waiter;
+        if pending.spoilt {
+            return Some(ColdDone { waiter, answer: Err(ErrorCode::OffsetOutOfRange) });
+        }
         let next = match pending.wanted {
             Wanted::Batches { .. } => self.collect(&pending, bytes),
             Wanted::Time { .. } => self.search(&pending, bytes),

@@ -372,6 +372,22 @@ fn what_is_appended_after_a_cut_waits_until_the_cut_is_durable() {
 }
 
 #[test]
+fn a_read_that_a_cut_overtakes_is_answered() {
+    for to in [3, 19] {
+        let mut bench = Bench::new(tiny());
+        bench.append(20, 1, 1);
+        bench.settle();
+        let Ok(Read::Cold(cold)) = bench.log.read(Offset(0), Offset(20), 300, true) else {
+            panic!("it is on the disk only")
+        };
+        bench.log.begin_cold(cold, 9, &mut bench.work);
+        bench.truncate(to);
+        let done = bench.settle().into_iter().find_map(|progress| progress.cold);
+        assert_eq!(done, Some(ColdDone { waiter: 9, answer: Err(ErrorCode::OffsetOutOfRange) }));
+    }
+}
+
+#[test]
 fn a_log_begun_anew_has_nothing_of_the_old() {
     let mut bench = Bench::new(tiny());
     bench.append(20, 1, 1);

@@ -59,7 +59,7 @@ impl Log {
         self.flushed = self.flushed.min(end);
         self.tail.truncate(end);
         self.storing.truncate(end);
-        self.colds.clear();
+        self.spoil_colds();
         self.epochs.truncate_from_end(end);
     }
 
@@ -128,6 +128,7 @@ impl Log {
         let mut before = core::mem::replace(self, loaded.log);
         self.storing.set_counter(before.storing.counter());
         self.storing.take_over_deletions(&mut before.storing);
+        self.colds = core::mem::take(&mut before.colds);
         self.doomed = doomed;
         // An epoch that starts where the log was said to end is that of an election meanwhile.
         if let Some(elected) =
