@@ -146,7 +146,7 @@ impl Broker {
         else {
             return;
         };
-        self.maybe_expand(slot, Some(replica.replica), effects);
+        self.maybe_expand(slot, replica.replica, effects);
         if log_end {
             self.advance(now, slot, effects);
         }
@@ -509,12 +509,13 @@ fn says_its_position(partition: &Partition, asked: &PartitionFetch, museum: Muse
     if partition.leader_in(asked.current_leader_epoch, museum).is_err() {
         return false;
     }
-    if !(partition.log.start()..=partition.log.end()).contains(&asked.fetch_offset) {
-        return false;
+    match parted(partition, asked, museum) {
+        Ok(None) => (partition.log.start()..=partition.log.end()).contains(&asked.fetch_offset),
+        // KAFKA-13141: a follower that has parted from us stands at an offset whose records it is about to
+        // cut off, so it does not have what we have there.
+        Ok(Some(_)) => museum.has(Bug::DivergingFetchMovesFollowerPosition),
+        Err(OutOfRange) => false,
     }
-    // KAFKA-13141: a follower that has parted from us stands at an offset whose records it is about to cut
-    // off, so it does not have what we have there.
-    museum.has(Bug::DivergingFetchMovesFollowerPosition) || parted(partition, asked, museum) == Ok(None)
 }
 
 /// Where the reader's log has parted from ours, if it says which epoch it read last.

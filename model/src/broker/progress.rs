@@ -193,20 +193,37 @@ impl Broker {
         }
     }
 
-    /// Proposes `replica` into the ISR if it may join, or whoever may if none is named.
-    pub(super) fn maybe_expand(&mut self, slot: Slot, replica: Option<NodeId>, effects: &mut Effects) {
+    /// Proposes a follower that has just fetched into the ISR, if it may join.
+    pub(super) fn maybe_expand(&mut self, slot: Slot, replica: NodeId, effects: &mut Effects) {
         let museum = self.museum();
         let Some(held) = self.replicas.get(slot) else { return };
         let Some(leader) = held.partition.leader() else { return };
         let high_watermark = held.partition.high_watermark();
         let eligible = |remote: &Remote| may_join(&self.metadata.image, remote);
         let isr = leader
-            .remotes()
-            .iter()
-            .filter(|remote| replica.is_none_or(|id| id == remote.id))
-            .find_map(|remote| leader.propose_expand(remote, high_watermark, eligible, museum));
+            .remote(replica)
+            .and_then(|remote| leader.propose_expand(remote, high_watermark, eligible, museum));
         if let Some(isr) = isr {
             self.propose(slot, isr, effects);
+        }
+    }
+
+    /// Proposes somebody into the ISR who fetches all the time, but has nothing new to say: what it waited for
+    /// has happened here.
+    fn expand_by_someone(&mut self, now: Now, slot: Slot, effects: &mut Effects) {
+        let since = self.config.replica_lag_time_max_ms;
+        let Some(replica) = self.replicas.get(slot) else { return };
+        let out = |id: &NodeId| replica.partition.isr().is_some_and(|isr| !isr.maximal().contains(*id));
+        let fetching: alloc::vec::Vec<NodeId> = replica
+            .readers
+            .iter()
+            .filter_map(|(connection, _)| self.sessions.get(*connection))
+            .filter(|session| now.monotonic.since(session.asked_at) <= since)
+            .filter_map(|session| session.replica.map(|state| state.replica))
+            .filter(out)
+            .collect();
+        for id in fetching {
+            self.maybe_expand(slot, id, effects);
         }
     }
 
@@ -259,7 +276,7 @@ impl Broker {
     pub(super) fn isr_changed(&mut self, now: Now, slot: Slot, effects: &mut Effects) {
         self.advance(now, slot, effects);
         self.release_committed(slot, effects);
-        self.maybe_expand(slot, None, effects);
+        self.expand_by_someone(now, slot, effects);
     }
 
     /// Has the timer of a log follow what the log wants.

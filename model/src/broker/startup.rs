@@ -105,10 +105,12 @@ impl Broker {
         startup.clean = marker.is_some();
         let previous = marker.and_then(|bytes| decode_marker(bytes));
         self.life.may_register(previous, now.monotonic);
-        // KAFKA-10471: the mark used to stay until every log was read. A second crash meanwhile left it there,
-        // and what was torn by then was taken for whole.
+        // KAFKA-10471: the mark used to stay until every log was read, and nobody waited for its removal to
+        // be durable. After a second death it could still stand there, and what was torn by then was taken
+        // for whole.
         if startup.clean && !museum.has(Bug::CleanMarkerSurvivesCrashInLoad) {
             remove_marker(effects);
+            ask(FileKind::CleanShutdown, DiskOp::SyncDir, effects);
         } else {
             self.load_logs(now, effects);
         }
@@ -202,7 +204,6 @@ fn begin_reading(startup: &mut Startup, files: &[Listed], effects: &mut Effects)
 
 fn remove_marker(effects: &mut Effects) {
     ask(FileKind::CleanShutdown, DiskOp::Remove, effects);
-    ask(FileKind::CleanShutdown, DiskOp::SyncDir, effects);
 }
 
 #[cfg(test)]

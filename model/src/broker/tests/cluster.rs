@@ -20,6 +20,7 @@ use crate::{
     machine::{Channel, ConnectionId, Disconnect, Effects, Halt, Input, Machine, Outgoing},
     museum::Museum,
     node::{Node, Role, Setup},
+    partition::Partition,
     protocol::{
         Request, Response,
         fetch::{FetchRequest, PartitionFetch, PartitionFetched},
@@ -357,6 +358,29 @@ impl Cluster {
             _ => None,
         });
         led.max().map(|(epoch, node)| (node, epoch))
+    }
+
+    fn replica(&self, broker: NodeId, of: TopicPartition) -> Option<&Partition> {
+        let Some(Node::Broker(broker)) = self.nodes.get(&broker) else { return None };
+        let slot = broker.replicas.find(of)?;
+        broker.replicas.get(slot).map(|replica| &replica.partition)
+    }
+
+    /// Where a leader believes a follower's log to end.
+    #[cfg(feature = "museum")]
+    pub fn follower_end(&self, leader: NodeId, of: TopicPartition, follower: NodeId) -> Option<Offset> {
+        self.replica(leader, of)?.leader()?.remote(follower)?.log_end
+    }
+
+    /// Whether a follower tells its leader the epoch of its last record.
+    #[cfg(feature = "museum")]
+    pub fn tells_last_epoch(&self, follower: NodeId, of: TopicPartition) -> Option<bool> {
+        Some(self.replica(follower, of)?.follower()?.tells_last_epoch)
+    }
+
+    /// Where a replica's high watermark stands.
+    pub fn high_watermark(&self, broker: NodeId, of: TopicPartition) -> Option<Offset> {
+        Some(self.replica(broker, of)?.high_watermark())
     }
 
     /// Sends records; the number of the answer.

@@ -1,6 +1,8 @@
 //! Does a broker do what Kafka's does, among others and with real controllers?
 
 mod cluster;
+#[cfg(feature = "museum")]
+mod museum;
 
 use self::cluster::{Cluster, records};
 use crate::{
@@ -72,7 +74,9 @@ fn what_is_acknowledged_is_on_every_replica_in_sync() {
     assert_eq!(base(&cluster.produced(B1, partition, Acks::All, records(2, None))), Ok(3));
     assert!(cluster.now - before < 3_000_000, "it did not wait for a long poll: {} ns", cluster.now - before);
     cluster.run(1_000);
+    assert_eq!(cluster.high_watermark(B1, partition), Some(Offset(5)));
     for broker in [B2, B3] {
+        assert_eq!(cluster.high_watermark(broker, partition), Some(Offset(5)));
         let adopted =
             |event: &Event| matches!(event, Event::HighWatermarkAdopted { to, .. } if *to == Offset(5));
         assert!(cluster.has(broker, adopted), "{}", cluster.told(broker));
@@ -305,4 +309,22 @@ fn a_fetch_of_nothing_new_names_no_partition() {
     cluster.run(2_000);
     let most = cluster.sizes.iter().copied().max();
     assert_eq!(most, Some(1), "only what has moved is named: {:?}", cluster.sizes);
+}
+
+#[test]
+fn who_does_not_fetch_is_not_let_in_again() {
+    let mut cluster = three();
+    let partition =
+        TopicPartition::new(cluster.create("orders", &[&[1, 2, 3]], &[("min.insync.replicas", "3")]), 0);
+    assert_eq!(base(&cluster.produced(B1, partition, Acks::All, records(1, None))), Ok(0));
+    cluster.cut(B1, B3);
+    // The high watermark stands still with too few in sync, so broker 3 has all that is below it.
+    assert_eq!(base(&cluster.produced(B1, partition, Acks::Leader, records(1, None))), Ok(1));
+    cluster.run(5_000);
+    let proposed = |event: &Event| matches!(event, Event::IsrProposed { .. });
+    assert_eq!(cluster.count(B1, proposed), 1, "{}", cluster.told(B1));
+    cluster.heal();
+    let full = |event: &Event| matches!(event, Event::IsrAdopted { isr, .. } if isr.len() == 3);
+    cluster.events.clear();
+    cluster.wait(|cluster| cluster.has(B1, full));
 }
