@@ -7,7 +7,9 @@ fn main() {
         }
         panic!()
     });
-    let seed: u64 = args.get(2).map_or(1, |s| s.strip_prefix("0x").map_or_else(|| s.parse().unwrap(), |h| u64::from_str_radix(h, 16).unwrap()));
+    let seed: u64 = args.get(2).map_or(1, |s| {
+        s.strip_prefix("0x").map_or_else(|| s.parse().unwrap(), |h| u64::from_str_radix(h, 16).unwrap())
+    });
     for engine in [trial::Engine::Direct, trial::Engine::default()] {
         let (golden, out) = trial::trace::Golden::new();
         let t = std::time::Instant::now();

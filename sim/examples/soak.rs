@@ -2,7 +2,10 @@
 //!
 //! `cargo run --release -p trial --example soak -- FILE [SEEDS] [BASE] [both]`
 use std::collections::BTreeMap;
-use std::sync::{Mutex, atomic::{AtomicU64, Ordering}};
+use std::sync::{
+    Mutex,
+    atomic::{AtomicU64, Ordering},
+};
 
 fn main() {
     let args: Vec<String> = std::env::args().collect();
@@ -16,20 +19,34 @@ fn main() {
     let began = std::time::Instant::now();
     std::thread::scope(|scope| {
         for _ in 0..2 {
-            scope.spawn(|| loop {
-                let index = next.fetch_add(1, Ordering::Relaxed);
-                if index >= seeds { break }
-                let seed = trial::nth_seed(base, index);
-                let run = trial::simulate(&scenario, seed, trial::Options { engine: trial::Engine::Direct, ..Default::default() });
-                let mut bad: Vec<(String, String)> = run.violations.iter().map(|v| (v.check.to_string(), format!("{} {} {:?}", v.at, v.headline, v.lines))).collect();
-                if both {
-                    let other = trial::simulate(&scenario, seed, trial::Options::default());
-                    if other.digest != run.digest { bad.push(("DIGEST".into(), format!("{} {}", run.digest, other.digest))); }
-                }
-                let mut found = found.lock().unwrap();
-                for (check, what) in bad {
-                    let entry = found.entry(check).or_insert((0, seed, what));
-                    entry.0 += 1;
+            scope.spawn(|| {
+                loop {
+                    let index = next.fetch_add(1, Ordering::Relaxed);
+                    if index >= seeds {
+                        break;
+                    }
+                    let seed = trial::nth_seed(base, index);
+                    let run = trial::simulate(
+                        &scenario,
+                        seed,
+                        trial::Options { engine: trial::Engine::Direct, ..Default::default() },
+                    );
+                    let mut bad: Vec<(String, String)> = run
+                        .violations
+                        .iter()
+                        .map(|v| (v.check.to_string(), format!("{} {} {:?}", v.at, v.headline, v.lines)))
+                        .collect();
+                    if both {
+                        let other = trial::simulate(&scenario, seed, trial::Options::default());
+                        if other.digest != run.digest {
+                            bad.push(("DIGEST".into(), format!("{} {}", run.digest, other.digest)));
+                        }
+                    }
+                    let mut found = found.lock().unwrap();
+                    for (check, what) in bad {
+                        let entry = found.entry(check).or_insert((0, seed, what));
+                        entry.0 += 1;
+                    }
                 }
             });
         }
