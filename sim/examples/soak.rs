@@ -7,6 +7,9 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() {
     let args: Vec<String> = std::env::args().collect();
     let text = std::fs::read_to_string(&args[1]).expect("the scenario can be read");

@@ -167,7 +167,9 @@ impl Director {
 
     /// The judge was asked: moves on to the audit when the cluster has come to rest, or when half of its
     /// time is over; ends the run when the audit has come to rest, too.
-    pub fn looked(&mut self, now: Instant, at_rest: bool) -> Vec<Control> {
+    pub fn looked(&mut self, now: Instant, at_rest: bool, names: &RunNames) -> Vec<Control> {
+        // A cluster whose topics were never created rests, too, but not as it should.
+        let at_rest = at_rest && self.workload.has_its_topics(names);
         match self.audit_began {
             None => {
                 let half = self.chaos_ends + self.run_ends.since(self.chaos_ends) / 2;

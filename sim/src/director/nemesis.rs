@@ -40,7 +40,10 @@ pub fn draw(scenario: &Scenario, seed: u64) -> Vec<Fault> {
     let mut drawing = Drawing { scenario, harmed: Vec::new(), rng };
     let mut faults: Vec<Fault> = Vec::new();
     let mut at = nemesis.between[0].0;
-    while total > 0 {
+    if total == 0 {
+        return faults;
+    }
+    loop {
         at += every.draw(&mut drawing.rng).max(Duration::from_millis(1));
         if at >= nemesis.between[1].0 {
             break;

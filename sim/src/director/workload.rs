@@ -184,6 +184,14 @@ impl Workload {
         None
     }
 
+    /// Whether every topic of the scenario was created.
+    pub fn has_its_topics(&self, names: &RunNames) -> bool {
+        self.actors.iter().all(|actor| match &actor.part {
+            Part::Setup(setup) => setup.topics.iter().all(|topic| names.topic_named(topic.name.as_str()).is_some()),
+            _ => true,
+        })
+    }
+
     /// A client's process begins: it is told what to read.
     pub fn started(&mut self, node: NodeId, now: Instant) {
         let Some(at) = self.actors.iter().position(|actor| actor.node == node) else { return };

@@ -436,7 +436,9 @@ impl World {
             Control::ReviveServersAndClients => self.revive(),
             Control::LookWhetherSettled => {
                 let at_rest = self.judge.as_ref().is_none_or(|judge| judge.unsettled().is_empty());
-                for control in self.director.looked(now, at_rest) {
+                let names = self.names.clone();
+                let controls = self.director.looked(now, at_rest, &names.get());
+                for control in controls {
                     self.apply(control);
                 }
             }
