@@ -1,61 +1,103 @@
 //! Runs a scenario under many seeds and says which of them break a promise.
 //!
 //! `cargo run --release -p trial --example soak -- FILE [SEEDS] [BASE] [both]`
-use std::collections::BTreeMap;
-use std::sync::{
-    Mutex,
-    atomic::{AtomicU64, Ordering},
+//!
+//! With `both`, every seed runs on the other engine, too, and must have the same digest. Ends with 1 if
+//! anything was found.
+
+use std::{
+    collections::BTreeMap,
+    process::ExitCode,
+    sync::{
+        Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
 };
+
+use trial::{Engine, Options, Scenario, nth_seed, scenario, simulate};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-fn main() {
-    let args: Vec<String> = std::env::args().collect();
-    let text = std::fs::read_to_string(&args[1]).expect("the scenario can be read");
-    let scenario = trial::scenario::load(&text, &[]).unwrap_or_else(|p| panic!("{p:?}"));
-    let seeds: u64 = args.get(2).map_or(100, |s| s.parse().expect("a number of seeds"));
-    let base: u64 = args.get(3).map_or(1, |s| s.parse().expect("a base"));
-    let both = args.get(4).is_some_and(|s| s == "both");
-    let next = AtomicU64::new(0);
-    let found: Mutex<BTreeMap<String, (u64, u64, String)>> = Mutex::default();
+/// How often a check fired, and the first time it did.
+struct Finding {
+    times: u64,
+    seed: u64,
+    what: String,
+}
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let Some(path) = args.first() else {
+        eprintln!("usage: soak FILE [SEEDS] [BASE] [both]");
+        return ExitCode::from(2);
+    };
+    let number = |at: usize, default: u64| args.get(at).map_or(Some(default), |text| text.parse().ok());
+    let (Some(seeds), Some(base)) = (number(1, 100), number(2, 1)) else {
+        eprintln!("SEEDS and BASE are whole numbers");
+        return ExitCode::from(2);
+    };
+    let both = args.get(3).is_some_and(|word| word == "both");
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) => {
+            eprintln!("{path}: {error}");
+            return ExitCode::from(2);
+        }
+    };
+    let Ok(scenario) = scenario::load(&text, &[]) else {
+        eprintln!("{path} has mistakes: trial check {path}");
+        return ExitCode::from(2);
+    };
     let began = std::time::Instant::now();
+    let found = soak(&scenario, seeds, base, both);
+    for (check, Finding { times, seed, what }) in &found {
+        println!("{times:>6} × {check}, first with seed {seed:#x}: {what}");
+    }
+    println!(
+        "{} of {seeds} seeds, base {base}, in {:.1} s",
+        if found.is_empty() { "nothing found in any" } else { "found in some" },
+        began.elapsed().as_secs_f64()
+    );
+    if found.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn soak(scenario: &Scenario, seeds: u64, base: u64, both: bool) -> BTreeMap<String, Finding> {
+    let next = AtomicU64::new(0);
+    let found: Mutex<BTreeMap<String, Finding>> = Mutex::default();
+    let workers = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
-        for _ in 0..2 {
+        for _ in 0..workers {
             scope.spawn(|| {
                 loop {
                     let index = next.fetch_add(1, Ordering::Relaxed);
                     if index >= seeds {
-                        break;
+                        return;
                     }
-                    let seed = trial::nth_seed(base, index);
-                    let run = trial::simulate(
-                        &scenario,
-                        seed,
-                        trial::Options { engine: trial::Engine::Direct, ..Default::default() },
-                    );
-                    let mut bad: Vec<(String, String)> = run
-                        .violations
-                        .iter()
-                        .map(|v| (v.check.to_string(), format!("{} {} {:?}", v.at, v.headline, v.lines)))
-                        .collect();
-                    if both {
-                        let other = trial::simulate(&scenario, seed, trial::Options::default());
-                        if other.digest != run.digest {
-                            bad.push(("DIGEST".into(), format!("{} {}", run.digest, other.digest)));
-                        }
-                    }
-                    let mut found = found.lock().unwrap();
-                    for (check, what) in bad {
-                        let entry = found.entry(check).or_insert((0, seed, what));
-                        entry.0 += 1;
+                    let seed = nth_seed(base, index);
+                    for (check, what) in faults_of(scenario, seed, both) {
+                        let mut found = found.lock().expect("no worker panicked");
+                        found.entry(check).or_insert(Finding { times: 0, seed, what }).times += 1;
                     }
                 }
             });
         }
     });
-    for (check, (count, seed, what)) in found.into_inner().unwrap() {
-        println!("{count:>6} {check} seed {seed:#x}: {}", what.chars().take(600).collect::<String>());
+    found.into_inner().expect("no worker panicked")
+}
+
+fn faults_of(scenario: &Scenario, seed: u64, both: bool) -> Vec<(String, String)> {
+    let run = simulate(scenario, seed, Options { engine: Engine::Direct, ..Options::default() });
+    let told = run.violations.iter().map(|v| {
+        let lines: Vec<String> = v.lines.iter().map(|(label, text)| format!("{label}: {text}")).collect();
+        (v.check.to_owned(), format!("at {} {}; {}", v.at, v.headline, lines.join("; ")))
+    });
+    let mut told: Vec<_> = told.collect();
+    if both {
+        let other = simulate(scenario, seed, Options::default());
+        if other.digest != run.digest {
+            told.push(("the engines differ".into(), format!("{} and {}", run.digest, other.digest)));
+        }
     }
-    println!("{seeds} seeds in {:?}", began.elapsed());
+    told
 }

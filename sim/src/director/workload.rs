@@ -187,7 +187,9 @@ impl Workload {
     /// Whether every topic of the scenario was created.
     pub fn has_its_topics(&self, names: &RunNames) -> bool {
         self.actors.iter().all(|actor| match &actor.part {
-            Part::Setup(setup) => setup.topics.iter().all(|topic| names.topic_named(topic.name.as_str()).is_some()),
+            Part::Setup(setup) => {
+                setup.topics.iter().all(|topic| names.topic_named(topic.name.as_str()).is_some())
+            }
             _ => true,
         })
     }
