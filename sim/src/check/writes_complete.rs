@@ -37,7 +37,10 @@ impl Check for WritesComplete {
                 continue;
             };
             let Some(sent) = scene.history.oldest_pending(place as u32) else { continue };
-            if scene.at.since(sent.at) >= lag && scene.cluster.alive(sent.node) {
+            let waited = scene.at.since(sent.at);
+            // While others are answered, a producer may well try on until its time is up.
+            let stuck = waited >= lag && partition.last_ack < sent.at;
+            if (stuck || waited >= scene.setup.patience.delivery) && scene.cluster.alive(sent.node) {
                 let value = scene.history.show(sent.value);
                 let leader = known.truth.as_ref().and_then(|state| state.leader);
                 return Some(
@@ -82,6 +85,15 @@ mod tests {
         bench.send(P1, 0).phase(Phase::Settle);
         assert!(bench.judge.unsettled().is_empty());
         bench.wait(10).finish();
+        assert_eq!(bench.fired(), 1);
+    }
+
+    #[test]
+    fn a_producer_may_try_on_while_others_are_answered() {
+        let mut bench = Bench::of(INFO.name).begun();
+        bench.send(P1, 0).send(P9, 1).ack(P9, 1, 0).phase(Phase::Settle).wait(40);
+        assert!(bench.judge.unsettled().is_empty());
+        bench.wait(120).finish();
         assert_eq!(bench.fired(), 1);
     }
 
