@@ -327,6 +327,7 @@ fn judge_setup(scenario: &Scenario, cast: &Cast) -> JudgeSetup {
         topics,
         topic_defaults: defaults,
         elr: controller.eligible_leader_replicas_enable,
+        forgive_unclean_deaths: false,
         only: (!named.is_empty()).then_some(named),
         except: BTreeSet::new(),
         patience: patience(scenario, &broker, &controller),

@@ -11,7 +11,7 @@ use crate::mirror::Partition;
 pub(super) const INFO: CheckInfo = safety(
     "candidates_have_all_committed",
     "WB-LCC",
-    "Every serving member of the ISR and of the ELR holds every committed record.",
+    "Every serving member of the ISR and of the ELR holds every committed record, unless min.insync.replicas disks lost records.",
 );
 
 struct CandidatesHaveAllCommitted;
@@ -70,6 +70,7 @@ fn look(scene: Scene<'_>, partition: &Partition, candidate: NodeId, found: &mut 
     if partition.deleted
         || replica.holds(&partition.trunk, partition.high_watermark)
         || !scene.cluster.serves(candidate)
+        || scene.forgives(partition)
     {
         return;
     }

@@ -7,7 +7,7 @@ use super::{Check, CheckInfo, Found, Hears, Name, Scene, safety};
 pub(super) const INFO: CheckInfo = safety(
     "leader_has_all_committed",
     "WB-LC",
-    "The newest leader of a partition holds every committed record, unless an unclean election was allowed.",
+    "The newest leader of a partition holds every committed record, unless an unclean election was allowed or min.insync.replicas disks lost records.",
 );
 
 struct LeaderHasAllCommitted;
@@ -39,7 +39,7 @@ impl Check for LeaderHasAllCommitted {
         let committed = partition.high_watermark;
         let replica = partition.replica(scene.node);
         let parts = replica.is_some_and(|replica| replica.parts(&partition.trunk));
-        if log_end >= committed && !parts {
+        if (log_end >= committed && !parts) || scene.forgives(partition) {
             return;
         }
         let node = scene.node;
@@ -71,7 +71,7 @@ impl Check for LeaderHasAllCommitted {
         else {
             return;
         };
-        if !replica.open || replica.holds(&partition.trunk, to) {
+        if !replica.open || replica.holds(&partition.trunk, to) || scene.forgives(partition) {
             return;
         }
         let node = scene.node;

@@ -16,7 +16,7 @@ use trial_model::{
     event::{Event, EventKind},
     node::Node,
     time::Instant,
-    units::NodeId,
+    units::{NodeId, Offset},
 };
 
 pub use self::{
@@ -24,7 +24,11 @@ pub use self::{
     judge::Judge,
     setup::{ClientInfo, ClientKind, JudgeSetup, Patience, TopicRules},
 };
-use crate::{history::History, mirror::Cluster, world_event::WorldEvent};
+use crate::{
+    history::History,
+    mirror::{Cluster, Partition},
+    world_event::WorldEvent,
+};
 
 /// Whether a check says that something bad never happens, or that something good happens in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -76,6 +80,22 @@ pub struct Scene<'a> {
     pub history: &'a History,
     /// The scenario.
     pub setup: &'a JudgeSetup,
+}
+
+impl Scene<'_> {
+    /// Whether more of a partition's replicas have died than its configuration protects from.
+    fn forgives(&self, partition: &Partition) -> bool {
+        self.setup.forgives(partition.deaths(), partition.min_insync())
+    }
+
+    /// Whether committed records at `offset` were lost with more dead replicas than the configuration protects
+    /// from, or in an election that the topic allows.
+    fn forgives_loss_at(&self, partition: &Partition, offset: Offset) -> bool {
+        partition.losses.iter().filter(|loss| loss.from <= offset && offset < loss.to).any(|loss| {
+            (loss.unclean && partition.rules.unclean)
+                || self.setup.forgives(loss.deaths, partition.min_insync())
+        })
+    }
 }
 
 /// A promise, and how it is watched.

@@ -29,6 +29,9 @@ impl Check for OneValuePerOffset {
         if now == before || record(now).value == record(before).value {
             return;
         }
+        if scene.cluster.partition(id).is_some_and(|known| scene.forgives_loss_at(known, offset)) {
+            return;
+        }
         let node = scene.node;
         found.report(INFO.name, Some(id), |n| {
             let show = |at: u32| scene.history.show(record(at).value);

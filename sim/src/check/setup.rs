@@ -96,6 +96,9 @@ pub struct JudgeSetup {
     pub only: Option<BTreeSet<String>>,
     /// Checks that are not run.
     pub except: BTreeSet<String>,
+    /// Whether a loss is forgiven once as many replicas have died uncleanly as the configuration asks to be in
+    /// sync, although their disks may have kept everything: KIP-966 cannot tell.
+    pub forgive_unclean_deaths: bool,
     /// How long is too long.
     pub patience: Patience,
     /// How many violations of one check are kept; 4 if zero.
@@ -111,6 +114,12 @@ impl JudgeSetup {
     /// What is known of a client.
     pub fn client(&self, node: NodeId) -> Option<&ClientInfo> {
         self.clients.iter().find(|client| client.node == node)
+    }
+
+    /// Whether replicas that died so are more than `min_insync` protects from: how many lost records, and how
+    /// many died uncleanly.
+    pub fn forgives(&self, (lossy, unclean): (usize, usize), min_insync: usize) -> bool {
+        lossy >= min_insync || (self.forgive_unclean_deaths && unclean >= min_insync)
     }
 
     /// Whether a check is to be run.

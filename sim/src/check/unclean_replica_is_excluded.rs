@@ -60,7 +60,12 @@ impl Check for UncleanReplicaIsExcluded {
 fn look(scene: Scene<'_>, partition: &Partition, node: NodeId, what: &str, found: &mut Found) {
     // Until it has registered in its new life, the controller cannot know.
     let Some(replica) = partition.replica(node).filter(|_| scene.cluster.serves(node)) else { return };
-    if partition.deleted || !replica.lossy || replica.opaque || replica.agreed >= partition.high_watermark {
+    if partition.deleted
+        || scene.forgives(partition)
+        || !replica.lossy
+        || replica.opaque
+        || replica.agreed >= partition.high_watermark
+    {
         return;
     }
     found.report(INFO.name, Some(partition.id), |n| {

@@ -139,6 +139,8 @@ pub struct Replica {
     pub epoch: LeaderEpoch,
     /// Whether it lost records with the power or the disk and has not been in step with the trunk since.
     pub lossy: bool,
+    /// Whether its process died uncleanly and it has not joined the ISR or led since.
+    pub unclean: bool,
     /// Up to where it reached before it lost records, while it has not reached there again: whoever counts it
     /// may not know yet.
     pub lost_to: Option<Offset>,
@@ -166,6 +168,7 @@ impl Replica {
             role: None,
             epoch: LeaderEpoch(0),
             lossy: false,
+            unclean: false,
             lost_to: None,
             open: false,
             ghosts: Vec::new(),
@@ -253,9 +256,10 @@ impl Replica {
     /// Everything is gone; the log begins at `start`.
     pub(super) fn wipe(&mut self, start: Offset) {
         let node = self.node;
-        let (role, epoch, open, lossy, lost_to) =
-            (self.role, self.epoch, self.open, self.lossy, self.lost_to);
-        *self = Replica { role, epoch, open, lossy, lost_to, cut_since_flush: true, ..Replica::new(node) };
+        let (role, epoch, open) = (self.role, self.epoch, self.open);
+        let (lossy, unclean, lost_to) = (self.lossy, self.unclean, self.lost_to);
+        let empty = Replica::new(node);
+        *self = Replica { role, epoch, open, lossy, unclean, lost_to, cut_since_flush: true, ..empty };
         (self.start, self.end, self.agreed) = (start, start, start);
     }
 

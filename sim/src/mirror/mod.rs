@@ -14,6 +14,7 @@ use std::{
 
 use trial_model::{
     event::{BrokerState, Event, PartitionState},
+    machine::Halt,
     time::Instant,
     units::{BrokerEpoch, LeaderEpoch, NodeId, NodeRole, Offset, TopicId, TopicPartition},
 };
@@ -436,10 +437,11 @@ impl Cluster {
         if let Some(broker) = self.broker_mut(node) {
             (broker.state, broker.epoch) = (None, None);
         }
+        let unclean = how != Stop::Halted(Halt::Shutdown);
         for partition in &mut self.partitions {
-            partition.stopped(node, lost_disk);
+            partition.stopped(node, unclean, lost_disk);
         }
-        self.quorum.stopped(node, lost_disk);
+        self.quorum.stopped(node, unclean, lost_disk);
     }
 }
 

@@ -44,6 +44,8 @@ pub struct Loss {
     pub to: Offset,
     /// Whether the election was unclean by the controller's own word.
     pub unclean: bool,
+    /// How many replicas were lossy then, and how many had died uncleanly.
+    pub deaths: (usize, usize),
 }
 
 /// Who moved the true high watermark last, and on whom it counted.
@@ -172,7 +174,20 @@ impl Partition {
         self.rules.min_insync.clamp(1, replicas)
     }
 
+    /// How many replicas lost committed records on their disks and have not caught up since, and how many died
+    /// uncleanly and have not joined the ISR or led since.
+    pub fn deaths(&self) -> (usize, usize) {
+        let lossy = self.replicas.iter().filter(|replica| replica.lossy).count();
+        let unclean = self.replicas.iter().filter(|replica| replica.unclean || replica.lossy).count();
+        (lossy, unclean)
+    }
+
     pub(super) fn told(&mut self, at: Instant, state: &PartitionState, unclean: bool) {
+        if let Some(before) = &self.truth {
+            for replica in self.replicas.iter_mut().filter(|replica| replica.unclean) {
+                replica.unclean = !state.isr.contains(replica.node) || before.isr.contains(replica.node);
+            }
+        }
         if self.elected.last().is_none_or(|last| last.epoch < state.leader_epoch) {
             self.elected.push(Elected { epoch: state.leader_epoch, leader: state.leader, unclean });
             if self.elected.len() > 256 {
@@ -203,12 +218,12 @@ impl Partition {
         let newest = self.newest_epoch().map_or(!seen, |newest| by.epoch >= newest);
         if newest {
             let unclean = self.election(by.epoch).is_some_and(|elected| elected.unclean);
-            let before = self.high_watermark;
+            let (before, deaths) = (self.high_watermark, self.deaths());
             if let Some(from) = give_up(&mut self.trunk, &mut self.replicas, by.node) {
                 self.high_watermark = self.high_watermark.min(from);
                 self.regime = Some(by.epoch);
                 if self.losses.len() < 64 {
-                    self.losses.push(Loss { by, from, to: before, unclean });
+                    self.losses.push(Loss { by, from, to: before, unclean, deaths });
                 }
             }
         }
@@ -224,6 +239,7 @@ impl Partition {
             };
             self.announce(moved);
         }
+        self.replica_mut(by.node).unclean = false;
         self.leaderships.push(by);
         if self.leaderships.len() > 256 {
             self.leaderships.remove(0);
@@ -273,8 +289,9 @@ impl Partition {
         }
     }
 
-    pub(super) fn stopped(&mut self, node: NodeId, lost_disk: bool) {
+    pub(super) fn stopped(&mut self, node: NodeId, unclean: bool, lost_disk: bool) {
         let Some(replica) = self.replicas.iter_mut().find(|replica| replica.node == node) else { return };
+        replica.unclean |= unclean;
         replica.open = false;
         replica.role = None;
         replica.high_watermark = None;

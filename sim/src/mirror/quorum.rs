@@ -159,8 +159,8 @@ impl Quorum {
         }
     }
 
-    pub(super) fn stopped(&mut self, node: NodeId, lost_disk: bool) {
-        self.log.stopped(node, lost_disk);
+    pub(super) fn stopped(&mut self, node: NodeId, unclean: bool, lost_disk: bool) {
+        self.log.stopped(node, unclean, lost_disk);
         if let Some(voter) = self.voter_mut(node) {
             (voter.role, voter.leader, voter.active) = (QuorumRole::Unattached, None, None);
             (voter.high_watermark, voter.epoch) = (Offset::ZERO, LeaderEpoch(0));
