@@ -33,7 +33,7 @@ use crate::{
     run::{Engine, Goal, Options, Run},
     scenario::{
         Scenario,
-        file::{self, Actor, Client, Config, Start},
+        file::{self, Actor, Client, Config, Expect, Start},
         values::{CheckName, Selector, Spread},
     },
     trace::Recorder,
@@ -329,6 +329,10 @@ fn judge_setup(scenario: &Scenario, cast: &Cast) -> JudgeSetup {
         elr: controller.eligible_leader_replicas_enable,
         forgive_unclean_deaths: false,
         only: (!named.is_empty()).then_some(named),
+        demanded: match scenario.expect {
+            Expect::Violates(check) => Some(check.0.into()),
+            Expect::Pass => None,
+        },
         except: BTreeSet::new(),
         patience: patience(scenario, &broker, &controller),
         keep: 0,

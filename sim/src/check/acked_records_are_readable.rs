@@ -37,11 +37,12 @@ impl Check for AckedRecordsAreReadable {
     }
 }
 
-/// Whether its producer asked for all replicas and was told that they have it.
+/// Whether its producer was told that all replicas have it, as it asked for, or as the lesson is about.
 pub(super) fn is_binding(scene: Scene<'_>, sent: &Sent) -> bool {
+    let lesson = scene.setup.demands(INFO.name);
     sent.outcome == Outcome::Acked
         && sent.acked_at.is_some()
-        && scene.setup.client(sent.node).is_some_and(|client| client.acks == Acks::All)
+        && scene.setup.client(sent.node).is_some_and(|client| client.acks == Acks::All || lesson)
 }
 
 /// Whether its topic or its place in the log was deleted lawfully.
@@ -91,15 +92,20 @@ fn tell(
     let lost =
         format!("{} @{offset}  value {value}  1 of {binding} acknowledged records", Name(n, partition.id));
     let by = known.and_then(|known| known.leaderships.iter().rev().find(|led| led.at <= sent.told));
+    let acks = match scene.setup.client(sent.node).map(|client| client.acks) {
+        Some(Acks::None) => "0",
+        Some(Acks::Leader) => "1",
+        Some(Acks::All) | None => "all",
+    };
     let acked = match by {
         Some(by) => format!(
-            "{}s  {}, leader epoch {}, acks=all → {}",
+            "{}s  {}, leader epoch {}, acks={acks} → {}",
             sent.told,
             Name(n, by.node),
             by.epoch,
             Name(n, sent.node)
         ),
-        None => format!("{}s  acks=all → {}", sent.told, Name(n, sent.node)),
+        None => format!("{}s  acks={acks} → {}", sent.told, Name(n, sent.node)),
     };
     let gone = known.and_then(|known| {
         let shorter = known.leaderships.iter().find(|led| led.at >= sent.told && led.log_end <= offset);
@@ -146,7 +152,7 @@ mod tests {
     use trial_model::event::{Event, LogStartReason};
     use trial_model::units::Offset;
 
-    use super::{super::testing::*, INFO};
+    use super::{super::testing::*, Acks, INFO};
 
     fn three_sent() -> Bench {
         let mut bench = Bench::of(INFO.name);
@@ -168,6 +174,19 @@ mod tests {
         bench.read(C1, 0, P1, 0).read(C1, 1, P1, 1).send(P9, 0).ack(P9, 0, 1);
         bench.read(C9, 0, P1, 0).read(C9, 1, P9, 0).finish();
         assert_eq!(bench.fired(), 1);
+    }
+
+    #[test]
+    fn the_leaders_word_binds_only_in_a_lesson_about_it() {
+        for (demanded, fired) in [(None, 0), (Some(INFO.name), 1)] {
+            let mut bench = Bench::with(INFO.name, |setup| {
+                setup.demanded = demanded.map(Into::into);
+                setup.clients[0].acks = Acks::Leader;
+            });
+            bench.send(P1, 0).send(P1, 1).ack(P1, 0, 0).ack(P1, 1, 1);
+            bench.read(C1, 1, P1, 1).finish();
+            assert_eq!(bench.fired(), fired);
+        }
     }
 
     #[test]

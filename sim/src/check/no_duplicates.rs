@@ -28,15 +28,16 @@ impl Check for NoDuplicates {
         let sent = &scene.history.records[at as usize];
         // After a loss the producer may send again what was acknowledged elsewhere: that is for another check.
         let moved = scene.cluster.partition(id).is_some_and(|known| !known.losses.is_empty());
-        if first == offset || moved || !scene.setup.client(sent.node).is_some_and(|client| client.idempotent)
-        {
+        let promised = scene.setup.demands(INFO.name)
+            || scene.setup.client(sent.node).is_some_and(|client| client.idempotent);
+        if first == offset || moved || !promised {
             return;
         }
         let node = scene.node;
         found.report(INFO.name, Some(id), |n| {
             (
                 format!(
-                    "{} of an idempotent producer is in {} twice",
+                    "{} is in {} twice",
                     scene.history.show(sent.value),
                     Name(n, id)
                 ),
@@ -74,6 +75,12 @@ mod tests {
         let mut bench = Bench::with(INFO.name, |setup| setup.clients[0].idempotent = false);
         bench.send(P1, 0).read(C1, 0, P1, 0).read(C1, 1, P1, 0);
         assert_eq!(bench.fired(), 0);
+        let mut bench = Bench::with(INFO.name, |setup| {
+            setup.clients[0].idempotent = false;
+            setup.demanded = Some(INFO.name.into());
+        });
+        bench.send(P1, 0).read(C1, 0, P1, 0).read(C1, 1, P1, 0);
+        assert_eq!(bench.fired(), 1, "unless that is the lesson");
         let mut bench = Bench::of(INFO.name);
         bench.send(P1, 0).read(C1, 0, P1, 0).read(C9, 0, P1, 0);
         assert_eq!(bench.fired(), 0, "two readers, one offset");

@@ -94,6 +94,9 @@ pub struct JudgeSetup {
     pub elr: bool,
     /// The checks to run, by name; all of them if `None`.
     pub only: Option<BTreeSet<String>>,
+    /// The promise that the scenario wants to see broken. It is then held against every client, also against
+    /// those whose settings do without it: a lesson shows what the setting is for.
+    pub demanded: Option<String>,
     /// Checks that are not run.
     pub except: BTreeSet<String>,
     /// Whether a loss is forgiven once as many replicas have died uncleanly as the configuration asks to be in
@@ -120,6 +123,11 @@ impl JudgeSetup {
     /// many died uncleanly.
     pub fn forgives(&self, (lossy, unclean): (usize, usize), min_insync: usize) -> bool {
         lossy >= min_insync || (self.forgive_unclean_deaths && unclean >= min_insync)
+    }
+
+    /// Whether a promise is held also against clients whose settings do without it.
+    pub fn demands(&self, check: &str) -> bool {
+        self.demanded.as_deref() == Some(check)
     }
 
     /// Whether a check is to be run.
