@@ -31,7 +31,9 @@ impl Check for UncleanReplicaIsExcluded {
     fn after(&mut self, scene: Scene<'_>, event: &Event, found: &mut Found) {
         // What a controller that lags tells again was judged when it was news.
         let at = match event {
-            Event::BrokerUnfenced { at, .. } | Event::LeaderElected { at, .. } | Event::IsrExpanded { at, .. } => *at,
+            Event::BrokerUnfenced { at, .. }
+            | Event::LeaderElected { at, .. }
+            | Event::IsrExpanded { at, .. } => *at,
             _ => return,
         };
         if !scene.setup.elr || scene.cluster.truth != (at, scene.node) {
