@@ -12,7 +12,7 @@ use trial_model::time::{Instant, Now, Timestamp};
 /// 2026-01-01 00:00 UTC.
 pub const EPOCH: Timestamp = Timestamp(1_767_225_600_000);
 
-const MILLION: u128 = 1_000_000;
+const MILLION: u64 = 1_000_000;
 const GRID: u64 = 1_000;
 
 /// The clocks of one machine.
@@ -43,8 +43,13 @@ impl NodeClock {
     /// What both clocks say at a moment of simulated time, which is not before the last change of drift.
     pub fn now(&self, global: Instant) -> Now {
         let monotonic = self.monotonic(global);
-        let wall = (i128::from(monotonic.0) + self.wall_offset).div_euclid(1_000_000);
-        Now { monotonic, wall: Timestamp(i64::try_from(wall).unwrap_or(i64::MAX)) }
+        let wall = i128::from(monotonic.0) + self.wall_offset;
+        // Every step reads the clock: what fits is divided in 64 bits, which takes a fraction of the time.
+        let wall = match i64::try_from(wall) {
+            Ok(wall) => wall.div_euclid(1_000_000),
+            Err(_) => i64::try_from(wall.div_euclid(1_000_000)).unwrap_or(i64::MAX),
+        };
+        Now { monotonic, wall: Timestamp(wall) }
     }
 
     /// The first moment of simulated time on the grid at which the monotonic clock has reached `monotonic`,
@@ -58,8 +63,10 @@ impl NodeClock {
         let passed = if self.drift_ppm == 0 {
             said
         } else {
-            let passed = (u128::from(said) * MILLION).div_ceil(self.pace());
-            u64::try_from(passed).unwrap_or(u64::MAX)
+            match said.checked_mul(MILLION) {
+                Some(product) => product.div_ceil(self.pace()),
+                None => clamped((u128::from(said) * u128::from(MILLION)).div_ceil(self.pace().into())),
+            }
         };
         let global = self.since.0.saturating_add(passed);
         Instant(global.checked_next_multiple_of(GRID).unwrap_or(u64::MAX))
@@ -87,14 +94,21 @@ impl NodeClock {
         if self.drift_ppm == 0 {
             return Instant(self.said.0.saturating_add(passed));
         }
-        let said = u128::from(passed) * self.pace() / MILLION;
-        self.said + Duration::from_nanos(u64::try_from(said).unwrap_or(u64::MAX))
+        let said = match passed.checked_mul(self.pace()) {
+            Some(product) => product / MILLION,
+            None => clamped(u128::from(passed) * u128::from(self.pace()) / u128::from(MILLION)),
+        };
+        self.said + Duration::from_nanos(said)
     }
 
     /// What it says more in a million nanoseconds.
-    fn pace(&self) -> u128 {
-        MILLION.saturating_add_signed(i128::from(self.drift_ppm))
+    fn pace(&self) -> u64 {
+        MILLION.saturating_add_signed(i64::from(self.drift_ppm))
     }
+}
+
+fn clamped(nanos: u128) -> u64 {
+    u64::try_from(nanos).unwrap_or(u64::MAX)
 }
 
 impl Default for NodeClock {
