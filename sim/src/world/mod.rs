@@ -206,15 +206,13 @@ impl World {
     /// The next thing to happen to a node at this instant, given its own deadline; `None` if there is
     /// nothing more before a later instant.
     pub fn take_input(&mut self, seat: Seat, deadline: Option<Instant>) -> Option<(Now, Input)> {
-        let now = self.now;
-        let slot = &mut self.slots[seat];
-        let taken = slot.take_input(now, deadline);
-        if taken.is_none()
-            && let Some(due) = slot.next_look(now)
-        {
-            self.look_at(seat, due);
+        match self.slots[seat].take_input(self.now, deadline) {
+            Ok(taken) => Some(taken),
+            Err(look_again) => {
+                look_again.into_iter().for_each(|due| self.look_at(seat, due));
+                None
+            }
         }
-        taken
     }
 
     /// Looks at a step before its effects are carried out.

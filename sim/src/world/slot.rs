@@ -46,7 +46,6 @@ pub struct Slot {
     seed: u64,
     inbox: BinaryHeap<Waiting>,
     busy_until: Instant,
-    deadline: Option<Instant>,
     deadline_taken: Option<Instant>,
 }
 
@@ -103,7 +102,6 @@ impl Slot {
             role,
             inbox: BinaryHeap::new(),
             busy_until: Instant::ZERO,
-            deadline: None,
             deadline_taken: None,
         }
     }
@@ -127,7 +125,6 @@ impl Slot {
         self.life = Life::Down;
         self.inbox.clear();
         self.busy_until = Instant::ZERO;
-        self.deadline = None;
         self.deadline_taken = None;
         self.slow = Duration::ZERO;
     }
@@ -143,39 +140,37 @@ impl Slot {
         }
     }
 
-    /// What happens next at `now`, if anything does.
-    pub fn take_input(&mut self, now: Instant, deadline: Option<Instant>) -> Option<(Now, Input)> {
-        self.deadline = deadline;
-        if self.life != Life::Up || now < self.busy_until {
-            return None;
+    /// What happens next at `now`; or else when to look again, if nothing arrives before.
+    pub fn take_input(
+        &mut self,
+        now: Instant,
+        deadline: Option<Instant>,
+    ) -> Result<(Now, Input), Option<Instant>> {
+        match self.life {
+            Life::Down | Life::Paused => return Err(None),
+            Life::Up if now < self.busy_until => return Err(Some(self.busy_until)),
+            Life::Up => {}
         }
         let input = match self.inbox.pop() {
             Some(waiting) => waiting.input,
-            None if self.deadline_due() <= Some(now) && self.deadline_due().is_some() => {
-                self.deadline_taken = Some(now);
-                Input::Deadline
-            }
-            None => return None,
+            None => match self.deadline_due(deadline) {
+                Some(due) if due <= now => {
+                    self.deadline_taken = Some(now);
+                    Input::Deadline
+                }
+                due => return Err(due),
+            },
         };
         if !self.slow.is_zero() {
             self.busy_until = now + self.slow;
         }
-        Some((self.clock.now(now), input))
-    }
-
-    /// When to look again, if nothing arrives before.
-    pub fn next_look(&self, now: Instant) -> Option<Instant> {
-        match self.life {
-            Life::Down | Life::Paused => None,
-            Life::Up if now < self.busy_until => Some(self.busy_until),
-            Life::Up => self.deadline_due(),
-        }
+        Ok((self.clock.now(now), input))
     }
 
     /// When the node's deadline is due by everybody's clock. It is given once in an instant: a node that
     /// wants it again at once gets it a microsecond later.
-    fn deadline_due(&self) -> Option<Instant> {
-        let due = self.clock.global_of(self.deadline?);
+    fn deadline_due(&self, deadline: Option<Instant>) -> Option<Instant> {
+        let due = self.clock.global_of(deadline?);
         match self.deadline_taken {
             Some(taken) if due <= taken => Some(taken + super::TICK),
             _ => Some(due),
