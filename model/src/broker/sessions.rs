@@ -113,6 +113,10 @@ impl Session {
 
     /// Where something may be new, from the place on where the last answer ended.
     pub fn marked(&self) -> Vec<u32> {
+        // Of none or one there is no other order.
+        if self.dirty.len() <= 1 || self.first == 0 {
+            return self.dirty.iter().copied().collect();
+        }
         self.dirty.range(self.first..).chain(self.dirty.range(..self.first)).copied().collect()
     }
 
