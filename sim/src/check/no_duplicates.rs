@@ -36,11 +36,7 @@ impl Check for NoDuplicates {
         let node = scene.node;
         found.report(INFO.name, Some(id), |n| {
             (
-                format!(
-                    "{} is in {} twice",
-                    scene.history.show(sent.value),
-                    Name(n, id)
-                ),
+                format!("{} is in {} twice", scene.history.show(sent.value), Name(n, id)),
                 vec![
                     (
                         "record",

@@ -65,7 +65,9 @@ impl Check for SendsKeepTheirOrder {
 /// Whether anybody promised an order for this record.
 fn orders(scene: Scene<'_>, sent: &Sent) -> bool {
     let Some(client) = scene.setup.client(sent.node) else { return false };
-    client.idempotent || scene.setup.demands(INFO.name) || (client.max_in_flight == 1 && is_binding(scene, sent))
+    client.idempotent
+        || scene.setup.demands(INFO.name)
+        || (client.max_in_flight == 1 && is_binding(scene, sent))
 }
 
 #[cfg(test)]
