@@ -66,7 +66,7 @@ museum! {
     ListoffsetsStaleHw = "listoffsets-stale-hw", "KIP-207", "end_offsets_never_decrease",
         "the end of a log goes back after a failover";
     /// KIP-497: only the agreed ISR counts for the high watermark, not the one that is proposed.
-    HwIgnoresPendingIsr = "hw-ignores-pending-isr", "KIP-497", "maximal_isr_covers_isr",
+    HwIgnoresPendingIsr = "hw-ignores-pending-isr", "KIP-497", "isr_members_agree",
         "a replica that is behind may be elected";
     /// KAFKA-13916: a leader takes fenced and leaving brokers into the ISR.
     FencedBrokerJoinsIsr = "fenced-broker-joins-isr", "KAFKA-13916", "controller_state_is_valid",
@@ -105,16 +105,16 @@ museum! {
     NoTruncationCheckAfterLeaderChange = "no-truncation-check-after-leader-change", "KIP-320", "no_skipped_records",
         "a consumer reads on in the middle of records that are not those it had read up to";
     /// KAFKA-1028: any live replica is elected when no one in sync is alive, and counts as complete.
-    UncleanElectionAnyReplica = "unclean-election-any-replica", "KAFKA-1028", "leader_has_all_committed",
+    UncleanElectionAnyReplica = "unclean-election-any-replica", "KAFKA-1028", "candidates_have_all_committed",
         "records that were acknowledged are not on the new leader";
     /// KIP-966: the last member never leaves the ISR, and leads again even if it has lost the end of its log.
-    LastReplicaStanding = "last-replica-standing", "KIP-966", "leader_has_all_committed",
+    LastReplicaStanding = "last-replica-standing", "KIP-966", "controller_state_is_valid",
         "a replica that lost its records makes the others cut theirs";
     /// KIP-903: a proposed ISR names brokers without the registrations that the leader knows them by.
     StaleBrokerEpochJoinsIsr = "stale-broker-epoch-joins-isr", "KIP-903", "candidates_have_all_committed",
         "a broker is in sync by what it had before it lost its disk";
     /// KAFKA-17333: a controller decides before it has replayed what was committed before its epoch.
-    ControllerActiveBeforeReplay = "controller-active-before-replay", "KAFKA-17333", "producer_ids_are_unique",
+    ControllerActiveBeforeReplay = "controller-active-before-replay", "KAFKA-17333", "controller_state_is_valid",
         "decisions start from a state that is old, and undo newer ones";
     /// KAFKA-13959: a broker is unfenced only once it has applied metadata up to the very end of the log.
     UnfenceNeedsLogEnd = "unfence-needs-log-end", "KAFKA-13959", "brokers_are_unfenced",
@@ -132,7 +132,7 @@ museum! {
     UncleanReregisterNoEpochBump = "unclean-reregister-no-epoch-bump", "KAFKA-18106",
         "epoch_and_offset_name_one_record", "a leader that lost the end of its log goes on in the same epoch";
     /// KAFKA-10527: a voter that led before it was restarted goes on leading in the same epoch.
-    LeaderResumesSameEpoch = "leader-resumes-same-epoch", "KAFKA-10527", "epoch_and_offset_name_one_record",
+    LeaderResumesSameEpoch = "leader-resumes-same-epoch", "KAFKA-10527", "quorum_roles_are_valid",
         "records lost with the power are replaced by others of the same epoch and offset";
     /// KAFKA-10661: a voter that led before it was restarted does not remember, and votes for another.
     RestartedLeaderVotesInOwnEpoch = "restarted-leader-votes-in-own-epoch", "KAFKA-10661", "single_controller_per_epoch",
@@ -141,7 +141,7 @@ museum! {
     RaftAckBeforeFlush = "raft-ack-before-flush", "KAFKA-10533", "committed_metadata_is_durable",
         "committed metadata is lost with the power of a majority";
     /// KAFKA-12619: a new quorum leader commits records of former epochs before one of its own.
-    HwBeforeOwnEpochRecord = "hw-before-own-epoch-record", "KAFKA-12619", "quorum_leader_has_all_committed",
+    HwBeforeOwnEpochRecord = "hw-before-own-epoch-record", "KAFKA-12619", "quorum_high_watermark_is_monotone",
         "a committed record is overwritten by another leader";
     /// KAFKA-15489: a quorum leader from which no majority fetches goes on leading.
     NoCheckQuorum = "no-check-quorum", "KAFKA-15489", "quorum_leader_has_majority",
