@@ -168,7 +168,7 @@ impl Session {
 /// What a fetch has changed in its session.
 #[derive(Clone, Debug, Default)]
 pub struct Taken {
-    /// The partitions that the request names.
+    /// The partitions that the request names; all of the session's if its follower last spoke by another.
     pub named: Vec<u32>,
     /// Those that are not read any more, with their replicas here.
     pub dropped: Vec<(u32, Slot)>,
@@ -182,6 +182,8 @@ pub struct Sessions {
     awake: VecDeque<ConnectionId>,
     /// When each that waits has waited long enough.
     by_expiry: BTreeSet<(Instant, ConnectionId)>,
+    /// By which session each follower last said where it is.
+    spoke: BTreeMap<NodeId, ConnectionId>,
 }
 
 impl Sessions {
@@ -249,6 +251,14 @@ impl Sessions {
             session.dirty.insert(at);
             taken.named.push(at);
         }
+        // A fetch that was late on an old connection has put its follower back to where it was then. The
+        // follower does not know, and names only what has moved: what it said here before is said again.
+        let elsewhere = request
+            .replica
+            .is_some_and(|it| self.spoke.insert(it.replica, caller.connection) != Some(caller.connection));
+        if elsewhere {
+            taken.named = session.all();
+        }
         session.replica = request.replica;
         session.waiting = Some(caller);
         session.expired = false;
@@ -275,6 +285,11 @@ impl Sessions {
     /// The connection is gone. Gives out which replicas its session read.
     pub fn close(&mut self, id: ConnectionId) -> Vec<(u32, Slot)> {
         let Some(session) = self.open.remove(&id) else { return Vec::new() };
+        if let Some(replica) = session.replica
+            && self.spoke.get(&replica.replica) == Some(&id)
+        {
+            self.spoke.remove(&replica.replica);
+        }
         self.by_expiry.remove(&(session.waits_until, id));
         (0u32..).zip(session.entries).filter_map(|(at, entry)| Some((at, entry?.slot?))).collect()
     }
@@ -323,6 +338,21 @@ mod tests {
         let session = sessions.get_mut(CALLER.connection).expect("still there");
         assert_eq!(session.marked(), [1]);
         assert_eq!(session.all(), [1, 2]);
+    }
+
+    #[test]
+    fn a_late_fetch_on_an_old_connection_is_put_right_by_the_next() {
+        let mut sessions = Sessions::default();
+        let follower = |partitions: &[u32], incremental| FetchRequest {
+            replica: Some(ReplicaState { replica: NodeId(1), broker_epoch: None }),
+            ..fetch(partitions, incremental, &[])
+        };
+        let old = Caller { connection: ConnectionId(3), ..CALLER };
+        assert_eq!(sessions.take_in(CALLER, follower(&[0, 1], false), Instant(1)).named, [0, 1]);
+        assert_eq!(sessions.take_in(CALLER, follower(&[1], true), Instant(2)).named, [1]);
+        assert_eq!(sessions.take_in(old, follower(&[0, 1], false), Instant(3)).named, [0, 1]);
+        assert_eq!(sessions.take_in(CALLER, follower(&[], true), Instant(4)).named, [0, 1]);
+        assert_eq!(sessions.take_in(CALLER, follower(&[], true), Instant(5)).named, [0_u32; 0]);
     }
 
     #[test]
