@@ -92,11 +92,10 @@ fn another_process_gives_the_same_run() {
     for index in 0..SEEDS / 20 {
         let seed = nth_seed(5, index);
         let here = digest(&scenario, seed, Engine::Direct);
-        let output = Command::new(env!("CARGO"))
-            .args([
-                "run", "--quiet", "-p", "trial", "--", "run", "--format", "json", "--engine", "direct",
-                "--seed",
-            ])
+        let output = Command::new(env!("CARGO_BIN_EXE_trial-under-test"))
+            .args(["run", "--engine", "direct", "--no-progress", "--out"])
+            .arg(root().join("target/trial/determinism"))
+            .arg("--seed")
             .arg(format!("{seed:#x}"))
             .arg(&path)
             .output()

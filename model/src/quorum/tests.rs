@@ -284,7 +284,7 @@ mod museum {
 
     #[test]
     fn restarted_leader_votes_in_own_epoch() {
-        broken_by(Bug::RestartedLeaderVotesInOwnEpoch, 200);
+        broken_by(Bug::RestartedLeaderVotesInOwnEpoch, 3_000);
     }
 
     #[test]

@@ -1,3 +1,5 @@
+//! Does a disk keep what it says, and lose what it may?
+
 use std::collections::BTreeSet;
 
 use trial_model::{

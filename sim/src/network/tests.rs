@@ -1,3 +1,5 @@
+//! Does a network look like TCP from above?
+
 use std::collections::BTreeMap;
 
 use trial_model::{
