@@ -113,7 +113,7 @@ impl Stage {
     /// Carries out one command; what was heard meanwhile.
     pub fn run(&mut self, line: &str) -> String {
         let words = Words::of(line);
-        let looked = match words.word(0) {
+        match words.word(0) {
             "nodes" => self.make_room(&words),
             "client" => self.client(&words),
             "boot" => self.boot(&words),
@@ -143,7 +143,7 @@ impl Stage {
             "quorum" => return show::quorum(&self.world),
             _ => self.ask(&words),
         };
-        let () = looked;
+        let () = ();
         if matches!(words.word(0), "deliver" | "disk" | "tell" | "release" | "release-disk" | "drop") {
             self.world.run(ANSWER);
         }

@@ -41,11 +41,10 @@ impl Check for CandidatesHaveAllCommitted {
             Event::BrokerUnfenced { broker, .. } => all_of(scene, *broker, found),
             Event::BrokerEpochReceived { .. } => all_of(scene, scene.node, found),
             Event::Truncated { partition, .. } => {
-                if let Some(partition) = scene.cluster.partition(*partition) {
-                    if partition.candidates().any(|candidate| candidate == scene.node) {
+                if let Some(partition) = scene.cluster.partition(*partition)
+                    && partition.candidates().any(|candidate| candidate == scene.node) {
                         look(scene, partition, scene.node, found);
                     }
-                }
             }
             _ => {
                 let Some(partition) = event.partition().and_then(|id| scene.cluster.partition(id)) else {

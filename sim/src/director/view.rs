@@ -38,10 +38,10 @@ impl View {
                 }
             }
             Event::TopicDeleted { topic, .. } => self.partitions.retain(|p, _| p.topic != *topic),
-            Event::ControllerActivated { epoch, .. } => {
-                if self.controller.is_none_or(|(known, _)| known < *epoch) {
-                    self.controller = Some((*epoch, node));
-                }
+            Event::ControllerActivated { epoch, .. }
+                if self.controller.is_none_or(|(known, _)| known < *epoch) =>
+            {
+                self.controller = Some((*epoch, node));
             }
             _ => {}
         }

@@ -121,7 +121,7 @@ async fn drive(world: Arc<Mutex<World>>) {
     let mut wakers: BTreeMap<Seat, Arc<Notify>> = BTreeMap::new();
     let mut wake = Vec::new();
     loop {
-        let births = {
+        let (at, births) = {
             let mut world = shared.world.lock().expect("no step panicked");
             let Some(at) = world.next_instant() else { break };
             let deaths = world.take_deaths();
@@ -133,10 +133,9 @@ async fn drive(world: Arc<Mutex<World>>) {
             wake.sort_unstable();
             wake.dedup();
             world.put_back_ready(ready);
-            drop(world);
-            tokio::time::sleep_until(born + Duration::from_millis(at.micros_up())).await;
-            births
+            (at, births)
         };
+        tokio::time::sleep_until(born + Duration::from_millis(at.micros_up())).await;
         // A seat that dies and is born again at one instant has two tasks that must finish it.
         let mut running = wake.iter().filter(|seat| wakers.contains_key(seat)).count();
         let new: Vec<Seat> = births.iter().map(|(seat, _)| *seat).collect();

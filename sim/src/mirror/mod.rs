@@ -307,15 +307,13 @@ impl Cluster {
             | Event::PartitionChanged { partition, state, at, .. } => {
                 self.state(now, node, *at, *partition, state, false);
             }
-            Event::TopicCreated { topic, name, at, .. } => {
-                if self.news(now, node, *at) && !self.names.iter().any(|(id, ..)| id == topic) {
-                    self.names.push((*topic, name.to_string(), false));
-                    let rules = self.rules_of(*topic);
-                    for partition in
-                        self.partitions.iter_mut().filter(|partition| partition.id.topic == *topic)
-                    {
-                        partition.rules = rules.clone();
-                    }
+            Event::TopicCreated { topic, name, at, .. }
+                if self.news(now, node, *at) && !self.names.iter().any(|(id, ..)| id == topic) =>
+            {
+                self.names.push((*topic, name.to_string(), false));
+                let rules = self.rules_of(*topic);
+                for partition in self.partitions.iter_mut().filter(|partition| partition.id.topic == *topic) {
+                    partition.rules = rules.clone();
                 }
             }
             Event::TopicDeleted { topic, at, .. } if self.news(now, node, *at) => {

@@ -49,7 +49,7 @@ enum Kind {
 fn cluster(name: &str, kind: Kind) -> Measured {
     let path = format!("{}/../scenarios/bench/{name}.scenario.json", env!("CARGO_MANIFEST_DIR"));
     let text = std::fs::read_to_string(&path).expect("the repository has its bench scenarios");
-    let scenario: Scenario = scenario::load(&text, &[]).ok().expect("and they are good");
+    let scenario: Scenario = scenario::load(&text, &[]).expect("and they are good");
     let engine = match kind {
         Kind::Direct | Kind::Unjudged => Engine::Direct,
         #[cfg(madsim)]
