@@ -283,7 +283,6 @@ config! {
         initial_broker_registration_timeout_ms: Duration, "initial.broker.registration.timeout.ms", ms(60_000), 1, INT, "how long a broker tries to register before it gives up";
         controlled_shutdown_enable: bool, "controlled.shutdown.enable", true, 0, 0, "whether a broker moves its leaderships away before it stops";
         request_timeout_ms: Duration, "request.timeout.ms", ms(30_000), 1, INT, "how long a request to another server waits for its answer";
-        queued_max_requests: u32, "queued.max.requests", 500, 1, INT, "how many requests wait before connections are not read any more";
         controller_quorum_fetch_timeout_ms: Duration, "controller.quorum.fetch.timeout.ms", ms(2_000), 1, INT, "how long without a successful fetch before a leader is looked for";
         controller_quorum_request_timeout_ms: Duration, "controller.quorum.request.timeout.ms", ms(2_000), 1, INT, "how long a quorum request waits for its answer";
         controller_quorum_retry_backoff_ms: Duration, "controller.quorum.retry.backoff.ms", ms(20), 0, INT, "how long to rest after a failed quorum request";
@@ -388,14 +387,13 @@ config! {
         fetch_max_wait_ms: Duration, "fetch.max.wait.ms", ms(500), 0, INT, "how long it waits";
         fetch_max_bytes: u32, "fetch.max.bytes", 50 << 20, 0, INT, "how much it returns in all";
         max_partition_fetch_bytes: u32, "max.partition.fetch.bytes", 1 << 20, 0, INT, "how much it returns of one partition";
-        max_poll_records: u32, "max.poll.records", 500, 1, INT, "how many records the application gets at once";
+        max_poll_records: u32, "max.poll.records", 500, 1, INT, "how many records the application gets by one poll";
         retry_backoff_ms: Duration, "retry.backoff.ms", ms(100), 0, LONG, "how long to rest before the first retry";
         retry_backoff_max_ms: Duration, "retry.backoff.max.ms", ms(1_000), 0, LONG, "how long to rest at most";
         request_timeout_ms: Duration, "request.timeout.ms", ms(30_000), 0, INT, "how long a request waits for its answer";
         reconnect_backoff_ms: Duration, "reconnect.backoff.ms", ms(50), 0, LONG, "how long to rest before connecting again";
         reconnect_backoff_max_ms: Duration, "reconnect.backoff.max.ms", ms(1_000), 0, LONG, "how long to rest at most";
         metadata_max_age_ms: Duration, "metadata.max.age.ms", ms(300_000), 0, LONG, "how old the view of the cluster may grow";
-        check_crcs: bool, "check.crcs", true, 0, 0, "whether a batch's CRC is looked at again";
     }
 }
 
