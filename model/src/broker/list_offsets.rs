@@ -83,10 +83,16 @@ impl Broker {
         let unsure = consumer && is_unsure(leader, partition, self.museum());
         let lookup = match asked.spec {
             OffsetSpec::Earliest => {
-                return Ok(Lookup::Known(Some(found_at(partition, partition.log.start()))));
+                let start = partition.log.start();
+                let leader_epoch = partition.log.epochs().epoch_of(start);
+                return Ok(Lookup::Known(Some(FoundOffset { offset: start, timestamp: None, leader_epoch })));
             }
             OffsetSpec::Latest if unsure => return Err(ErrorCode::OffsetNotAvailable),
-            OffsetSpec::Latest => return Ok(Lookup::Known(Some(found_at(partition, end)))),
+            OffsetSpec::Latest => {
+                // Of the leader, not of the last record: what will stand there is of this epoch or a later one.
+                let leader_epoch = Some(leader.epoch);
+                return Ok(Lookup::Known(Some(FoundOffset { offset: end, timestamp: None, leader_epoch })));
+            }
             OffsetSpec::MaxTimestamp => partition.log.find_max_timestamp(end),
             OffsetSpec::Time(time) => partition.log.find_time(time, end),
         };
@@ -160,13 +166,6 @@ impl Broker {
 fn is_unsure(leader: &Leader, partition: &Partition, museum: Museum) -> bool {
     // KIP-207: it used to be told all the same, and the end of a log went back after a failover.
     partition.high_watermark() < leader.epoch_start && !museum.has(Bug::ListoffsetsStaleHw)
-}
-
-fn found_at(partition: &Partition, offset: Offset) -> FoundOffset {
-    let epochs = partition.log.epochs();
-    let before = offset.before().filter(|before| *before >= partition.log.start());
-    let leader_epoch = epochs.epoch_of(before.unwrap_or(offset));
-    FoundOffset { offset, timestamp: None, leader_epoch }
 }
 
 fn found_by_time(found: FoundTime) -> FoundOffset {
