@@ -170,6 +170,18 @@ pub enum SeekReason {
     Truncated,
 }
 
+/// Why a consumer without `auto.offset.reset` cannot go on, by Kafka's three exceptions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum ReadFailure {
+    /// It has no position (`NoOffsetForPartitionException`).
+    NoOffsetForPartition,
+    /// Its position is not within the log (`OffsetOutOfRangeException`).
+    OffsetOutOfRange,
+    /// The log was truncated below its position (`LogTruncationException`, KIP-320).
+    LogTruncation,
+}
+
 /// How the things in an event are called where it is shown: a topic by its name, a client by its own.
 pub trait Names: Send {
     /// Writes what a partition is called: `orders-0`.
@@ -767,7 +779,7 @@ pub enum Event {
         /// In which partition.
         partition: TopicPartition,
         /// Why.
-        error: ErrorCode,
+        error: ReadFailure,
     },
     /// `consume.offset`: A client is told an offset by ListOffsets.
     OffsetListed {
@@ -1031,6 +1043,7 @@ words! {
     TruncateReason { Diverged = "diverged", OutOfRange = "out of range", Snapshot = "snapshot", }
     LogStartReason { Retention = "retention", DeleteRecords = "delete records", Leader = "leader", Snapshot = "snapshot", }
     SeekReason { Reset = "reset", OutOfRange = "out of range", Asked = "asked", Truncated = "truncated", }
+    ReadFailure { NoOffsetForPartition = "NO_OFFSET_FOR_PARTITION", OffsetOutOfRange = "OFFSET_OUT_OF_RANGE", LogTruncation = "LOG_TRUNCATION", }
     QuorumRole { Unattached = "unattached", Prospective = "prospective", Candidate = "candidate", Resigned = "resigned", Leader = "leader", Follower = "follower", }
     BrokerState { Recovery = "recovery", Starting = "starting", Running = "running", PendingControlledShutdown = "pending controlled shutdown", ShuttingDown = "shutting down", }
     Halt { Shutdown = "shutdown", DiskFailed = "disk failed", }

@@ -1,24 +1,24 @@
-//! How are records read, and which of those that come back does the application get?
+//! How are records read?
 //!
-//! Kafka's `Fetcher` and `FetchCollector`.
+//! Kafka's `Fetcher`.
 
 use alloc::vec::Vec;
 
 use super::{
     Asked, Consumer,
+    polling::Fetched,
     positions::{PartitionIndex, State},
 };
 use crate::{
     client::is_invalid_metadata,
-    event::{Event, Payload, SeekReason},
-    log::batch::Batch,
+    event::SeekReason,
     machine::Effects,
     protocol::{
         ErrorCode, PartitionRef, Request,
         fetch::{FetchRequest, FetchResponse, PartitionFetch, PartitionFetched},
     },
     time::{Instant, Now},
-    units::{NodeId, Offset, TopicPartition},
+    units::{NodeId, Offset},
 };
 
 impl Consumer {
@@ -76,7 +76,7 @@ impl Consumer {
         for ((at, offset), fetched) in asked.into_iter().zip(response.partitions) {
             let partition = &self.partitions[at.0];
             let here = partition.position.is_some_and(|position| position.offset == offset);
-            let wanted = partition.assigned && !partition.paused && partition.state == State::Fetching;
+            let wanted = partition.assigned && !partition.buffered && partition.state == State::Fetching;
             let known = self.view.partition(partition.topic, partition.partition);
             let Some(known) = known.filter(|known| {
                 // Who asked for another offset, or another topic of the name, has moved on since.
@@ -85,53 +85,20 @@ impl Consumer {
                 continue;
             };
             match fetched.error {
-                None => self.deliver(now, at, known, &fetched.batches, effects),
+                None => {
+                    self.partitions[at.0].failures = 0;
+                    if !fetched.batches.is_empty() {
+                        let batches = fetched.batches.into();
+                        self.buffered.push_back(Fetched { at, known, next: offset, batches });
+                    }
+                }
                 Some(error) => self.fetch_failed(now, at, error, &fetched, effects),
             }
         }
-    }
-
-    /// Hands records on, from the position on; the position follows them.
-    fn deliver(
-        &mut self,
-        now: Now,
-        at: PartitionIndex,
-        known: TopicPartition,
-        batches: &[Batch],
-        effects: &mut Effects,
-    ) {
-        let partition = &mut self.partitions[at.0];
-        let Some(position) = &mut partition.position else { return };
-        partition.failures = 0;
-        for batch in batches {
-            if batch.end_offset() <= position.offset {
-                continue;
-            }
-            // A log's own marks are not for applications; the position steps over them.
-            let records = (!batch.is_control()).then(|| batch.decode_records());
-            for record in records.into_iter().flatten() {
-                let Ok(record) = record else {
-                    // As Kafka's: it is stuck before a record that makes no sense, and tries again.
-                    partition.rests_until = now.monotonic + self.backoff.rest(partition.failures);
-                    partition.failures = partition.failures.saturating_add(1);
-                    self.place(now.monotonic, at, effects);
-                    return;
-                };
-                // A batch is sent whole; what was read before is passed over.
-                if record.offset < position.offset {
-                    continue;
-                }
-                position.offset = record.offset.next();
-                effects.note(Event::Delivered {
-                    partition: known,
-                    offset: record.offset,
-                    epoch: batch.leader_epoch(),
-                    timestamp: record.timestamp,
-                    value: Payload(record.value.unwrap_or_default()),
-                });
-            }
-            position.offset = batch.end_offset();
-            position.epoch = Some(batch.leader_epoch());
+        match self.polls_at {
+            // The application is at work on what it got last.
+            Some(_) => self.keep(now, effects),
+            None => self.poll(now, effects),
         }
     }
 

@@ -321,7 +321,9 @@ impl Consumer {
             effects.note(Event::TruncationDetected { partition, position: position.offset, to });
         }
         match end {
-            _ if self.config.auto_offset_reset == AutoOffsetReset::None => self.get_stuck(at, effects),
+            _ if self.config.auto_offset_reset == AutoOffsetReset::None => {
+                self.get_stuck(at, SeekReason::Truncated, effects);
+            }
             Some(EpochEnd { epoch, end }) => {
                 let to = Position { offset: end, epoch: Some(epoch), leader: position.leader };
                 self.move_to(at, to, SeekReason::Truncated, effects);

@@ -2,14 +2,16 @@
 //!
 //! Kafka's consumer without a group, as one machine: where it stands in each partition and how it gets there
 //! (`positions`), asking leaders for offsets and epochs (`lookups`), reading (`fetching`). One fetch is in
-//! flight per broker. The application of this consumer always polls: what is fetched is handed on at once.
+//! flight per broker. The application of this consumer always polls (`polling`): what is fetched is handed on
+//! at once, as far as one poll may return so much.
 
 pub mod positions;
 mod lookups;
 mod fetching;
+mod polling;
 
 use alloc::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     format,
     vec::Vec,
 };
@@ -103,6 +105,10 @@ pub struct Consumer {
     attention: NodeSet,
     /// Brokers with a fetch in flight.
     fetching: NodeSet,
+    /// What has come and the application has not got yet, in the order in which it came.
+    buffered: VecDeque<polling::Fetched>,
+    /// When the application polls, if there is something for it.
+    polls_at: Option<Instant>,
     /// Where the next fetch of a broker begins, so that each of its partitions is the first in turn.
     turns: BTreeMap<NodeId, PartitionIndex>,
     /// When a broker that is wanted has rested.
@@ -138,6 +144,8 @@ impl Consumer {
             resting: Deadlines::new(),
             attention: NodeSet::new(),
             fetching: NodeSet::new(),
+            buffered: VecDeque::new(),
+            polls_at: None,
             turns: BTreeMap::new(),
             rested: None,
             config,
@@ -175,15 +183,20 @@ impl Consumer {
                 (true, false) => {
                     partition.assigned = false;
                     partition.paused = false;
+                    partition.buffered = false;
                     partition.state = State::Starting;
                     partition.position = None;
                 }
                 _ => {}
             }
+        }
+        self.buffered.retain(|fetched| assigned.contains(&fetched.at));
+        self.unannounced = true;
+        // Told before anything else is told of these partitions.
+        self.announce(effects);
+        for at in (0..self.partitions.len()).map(PartitionIndex) {
             self.place(now.monotonic, at, effects);
         }
-        self.unannounced = true;
-        self.announce(effects);
     }
 
     /// Tells of an assignment once the ids of its topics are known.
@@ -222,6 +235,9 @@ impl Consumer {
             let at = self.index_of(named);
             self.partitions[at.0].paused = paused;
             self.place(now.monotonic, at, effects);
+        }
+        if !paused && !self.buffered.is_empty() {
+            self.polls_at = earliest(self.polls_at, Some(now.monotonic));
         }
     }
 
@@ -272,7 +288,9 @@ impl Consumer {
     }
 
     fn learn(&mut self, now: Now, response: &MetadataResponse, effects: &mut Effects) {
-        for (topic, partition) in self.view.learn(now.monotonic, response, effects) {
+        let changed = self.view.learn(now.monotonic, response, effects);
+        self.announce(effects);
+        for (topic, partition) in changed {
             if let Some(at) = self.by_place.get(&(topic, partition)).copied() {
                 self.partitions[at.0].rests_until = Instant::ZERO;
                 self.place(now.monotonic, at, effects);
@@ -282,7 +300,6 @@ impl Consumer {
         for subject in waiting {
             self.place_subject(now.monotonic, subject, effects);
         }
-        self.announce(effects);
     }
 
     /// What every step ends with: whatever is due by time, and whatever can be asked now.
@@ -296,6 +313,9 @@ impl Consumer {
         while let Some(subject) = self.resting.pop_due(now.monotonic) {
             self.set_place(subject, Place::Idle);
             self.place_subject(now.monotonic, subject, effects);
+        }
+        if self.polls_at.is_some_and(|at| at <= now.monotonic) {
+            self.poll(now, effects);
         }
         self.rested = None;
         for broker in self.attention.clone().iter() {
@@ -332,7 +352,7 @@ impl Machine for Consumer {
     }
 
     fn deadline(&self) -> Option<Instant> {
-        [self.view.deadline(), self.net.deadline(), self.resting.next()]
+        [self.view.deadline(), self.net.deadline(), self.resting.next(), self.polls_at]
             .into_iter()
             .fold(self.rested, earliest)
     }

@@ -8,10 +8,10 @@ use super::{Consumer, Place, Subject};
 use crate::{
     client::cluster_view::TopicIndex,
     config::AutoOffsetReset,
-    event::{Event, SeekReason},
+    event::{Event, ReadFailure, SeekReason},
     machine::Effects,
     museum::Bug,
-    protocol::{ErrorCode, list_offsets::OffsetSpec},
+    protocol::list_offsets::OffsetSpec,
     time::Instant,
     units::{LeaderEpoch, Offset, TopicId},
 };
@@ -69,6 +69,8 @@ pub struct Partition {
     pub assigned: bool,
     /// Whether it is not to be read for a while.
     pub paused: bool,
+    /// Whether records of it have come that the application has not got yet: it is not fetched meanwhile.
+    pub buffered: bool,
     /// What is done about it.
     pub state: State,
     /// Where it stands.
@@ -88,6 +90,7 @@ impl Partition {
             partition,
             assigned: false,
             paused: false,
+            buffered: false,
             state: State::Starting,
             position: None,
             failures: 0,
@@ -106,7 +109,7 @@ impl Consumer {
         let reads = partition.state == State::Fetching;
         let wants = match partition.state {
             _ if !partition.assigned => false,
-            State::Fetching => !partition.paused,
+            State::Fetching => !partition.paused && !partition.buffered,
             State::Resetting { asked, .. } | State::Validating { asked } => !asked,
             State::Starting | State::Seeking(_) => true,
             State::Stuck => false,
@@ -157,17 +160,22 @@ impl Consumer {
         let spec = match self.config.auto_offset_reset {
             AutoOffsetReset::Earliest => OffsetSpec::Earliest,
             AutoOffsetReset::Latest => OffsetSpec::Latest,
-            AutoOffsetReset::None => return self.get_stuck(at, effects),
+            AutoOffsetReset::None => return self.get_stuck(at, why, effects),
         };
         self.partitions[at.0].state = State::Resetting { spec, why, asked: false };
     }
 
     /// There is no policy that says where to go on.
-    pub(super) fn get_stuck(&mut self, at: PartitionIndex, effects: &mut Effects) {
+    pub(super) fn get_stuck(&mut self, at: PartitionIndex, why: SeekReason, effects: &mut Effects) {
         let partition = &mut self.partitions[at.0];
         partition.state = State::Stuck;
         if let Some(partition) = self.view.partition(partition.topic, partition.partition) {
-            effects.note(Event::ReadFailed { partition, error: ErrorCode::OffsetOutOfRange });
+            let error = match why {
+                SeekReason::OutOfRange => ReadFailure::OffsetOutOfRange,
+                SeekReason::Truncated => ReadFailure::LogTruncation,
+                SeekReason::Reset | SeekReason::Asked => ReadFailure::NoOffsetForPartition,
+            };
+            effects.note(Event::ReadFailed { partition, error });
         }
     }
 

@@ -6,9 +6,8 @@ use super::*;
 use crate::{
     client::scripted::{Question, Script, orders, setup},
     config::AutoOffsetReset,
-    event::EventKind,
+    event::{EventKind, ReadFailure},
     log::{batch::Batch, codec::BatchBuilder},
-    museum::Bug,
     protocol::{
         ApiKey, PartitionRef, Request,
         fetch::{EpochEnd, FetchRequest, FetchResponse, PartitionFetched},
@@ -172,7 +171,10 @@ fn without_a_policy_it_waits_for_its_application() {
     let mut script = Script::start(Consumer::new(setup(Museum::CLOSED), config(AutoOffsetReset::None)));
     script.tell(Command::Assign(vec![named(0)]));
     script.metadata(&[(2, 5)]);
-    assert_eq!(script.told_of(EventKind::ReadFailed).len(), 1);
+    let error = ReadFailure::NoOffsetForPartition;
+    let assigned = Event::Assigned { partitions: vec![orders(0)] };
+    script.events.retain(|event| matches!(event, Event::Assigned { .. } | Event::ReadFailed { .. }));
+    assert_eq!(script.events, [assigned, Event::ReadFailed { partition: orders(0), error }]);
     assert!(script.questions.is_empty());
     script.tell(Command::Seek(named(0), Offset(3)));
     assert_eq!(next_fetch(&mut script).0, "2: 0@3");
@@ -233,7 +235,8 @@ fn a_truncated_log_is_read_from_where_it_parts() {
 fn without_a_policy_a_truncation_is_for_the_application_to_decide() {
     let mut script = leader_changed(AutoOffsetReset::None, Museum::CLOSED);
     epoch_end(&mut script, Ok(Some((5, 7))));
-    assert_eq!(script.told_of(EventKind::ReadFailed).len(), 1);
+    let error = ReadFailure::LogTruncation;
+    assert_eq!(script.told_of(EventKind::ReadFailed), [Event::ReadFailed { partition: orders(0), error }]);
     script.pass(10_000);
     assert_eq!(script.unanswered(ApiKey::Fetch), 0);
 }
@@ -249,7 +252,7 @@ fn a_leader_that_knows_no_such_epoch_has_the_position_reset() {
 #[test]
 #[cfg(feature = "museum")]
 fn with_the_bug_it_reads_on_at_its_number() {
-    let bug = Museum::CLOSED.with(Bug::NoTruncationCheckAfterLeaderChange);
+    let bug = Museum::CLOSED.with(crate::museum::Bug::NoTruncationCheckAfterLeaderChange);
     let mut script = leader_changed(AutoOffsetReset::Latest, bug);
     assert_eq!(next_fetch(&mut script).0, "3: 0@10");
 }
@@ -300,11 +303,85 @@ fn a_paused_partition_is_not_read_and_keeps_its_position() {
     let mut script = reading(AutoOffsetReset::Earliest, Museum::CLOSED);
     let (_, question) = next_fetch(&mut script);
     script.tell(Command::Pause(vec![named(0)]));
-    fetched(&mut script, &question, Ok(vec![batch(0, 5, 5, false)]));
+    fetched(&mut script, &question, Ok(vec![]));
     script.pass(10_000);
     assert_eq!((delivered(&mut script), script.unanswered(ApiKey::Fetch)), (vec![], 0));
     script.tell(Command::Resume(vec![named(0)]));
     assert_eq!(next_fetch(&mut script).0, "2: 0@0");
+}
+
+#[test]
+fn what_comes_of_a_paused_partition_is_kept_unless_the_application_goes_elsewhere() {
+    let mut script = reading(AutoOffsetReset::Earliest, Museum::CLOSED);
+    let (_, question) = next_fetch(&mut script);
+    script.tell(Command::Pause(vec![named(0)]));
+    fetched(&mut script, &question, Ok(vec![batch(0, 5, 5, false)]));
+    script.pass(10_000);
+    assert_eq!((delivered(&mut script), script.unanswered(ApiKey::Fetch)), (vec![], 0));
+    script.tell(Command::Resume(vec![named(0)]));
+    assert_eq!(delivered(&mut script), [0, 1, 2, 3, 4]);
+    let (shown, question) = next_fetch(&mut script);
+    assert_eq!(shown, "2: 0@5");
+    script.tell(Command::Pause(vec![named(0)]));
+    fetched(&mut script, &question, Ok(vec![batch(5, 5, 5, false)]));
+    script.tell(Command::Seek(named(0), Offset(3)));
+    script.tell(Command::Resume(vec![named(0)]));
+    assert_eq!(delivered(&mut script), []);
+    assert_eq!(next_fetch(&mut script).0, "2: 0@3");
+}
+
+/// One that reads partition 0 at broker 2 and partition 1 at broker 3, with a poll of at most so many.
+fn polling(max_poll_records: u32) -> Script<Consumer> {
+    let config = ConsumerConfig { max_poll_records, ..config(AutoOffsetReset::Earliest) };
+    let mut script = Script::start(Consumer::new(setup(Museum::CLOSED), config));
+    script.tell(Command::Assign(vec![named(0)]));
+    script.tell(Command::Seek(named(0), Offset(0)));
+    script.metadata(&[(2, 5), (3, 5)]);
+    script
+}
+
+/// Lets the next poll come; which offsets it returns.
+fn next_poll(script: &mut Script<Consumer>) -> Vec<u64> {
+    script.now += 1_000;
+    script.step(Input::Deadline);
+    delivered(script)
+}
+
+#[test]
+fn a_poll_returns_so_many_records_and_the_next_begins_after_them() {
+    let mut script = polling(3);
+    let (_, question) = next_fetch(&mut script);
+    fetched(&mut script, &question, Ok(vec![batch(0, 5, 5, false), batch(5, 2, 6, false)]));
+    assert_eq!(delivered(&mut script), [0, 1, 2]);
+    assert_eq!(script.client.partitions[0].position.map(|position| position.offset), Some(Offset(3)));
+    assert_eq!(next_poll(&mut script), [3, 4, 5]);
+    assert_eq!(script.unanswered(ApiKey::Fetch), 0, "a record waits");
+    assert_eq!(next_poll(&mut script), [6]);
+    assert_eq!(next_fetch(&mut script).0, "2: 0@7");
+}
+
+#[test]
+fn what_waits_for_a_poll_is_for_nobody_after_a_seek() {
+    let mut script = polling(3);
+    let (_, question) = next_fetch(&mut script);
+    fetched(&mut script, &question, Ok(vec![batch(0, 5, 5, false)]));
+    assert_eq!(delivered(&mut script), [0, 1, 2]);
+    script.tell(Command::Seek(named(0), Offset(2)));
+    assert_eq!(next_poll(&mut script), []);
+    assert_eq!(next_fetch(&mut script).0, "2: 0@2");
+}
+
+#[test]
+fn another_partition_is_fetched_while_one_waits_for_a_poll() {
+    let mut script = polling(3);
+    script.tell(Command::Assign(vec![named(0), named(1)]));
+    script.tell(Command::Seek(named(1), Offset(9)));
+    let (_, question) = next_fetch(&mut script);
+    fetched(&mut script, &question, Ok(vec![batch(0, 5, 5, false)]));
+    assert_eq!(delivered(&mut script), [0, 1, 2]);
+    assert_eq!(next_fetch(&mut script).0, "3: 1@9");
+    assert_eq!(next_poll(&mut script), [3, 4]);
+    assert_eq!(next_fetch(&mut script).0, "2: 0@5");
 }
 
 #[test]

@@ -1,0 +1,127 @@
+//! Which of the records that have come does the application get, and when?
+//!
+//! Kafka's `FetchBuffer` and `FetchCollector`. A poll returns at most `max.poll.records`; the rest waits for
+//! the next one, and its partition is not fetched meanwhile. The position is where the next record is that the
+//! application has not got.
+
+use alloc::collections::VecDeque;
+use core::time::Duration;
+
+use super::{
+    Consumer,
+    positions::{PartitionIndex, State},
+};
+use crate::{
+    event::{Event, Payload},
+    log::batch::Batch,
+    machine::Effects,
+    time::Now,
+    units::{Offset, TopicPartition},
+};
+
+/// How long the application is at work on what one poll returned before it polls again.
+const WORK: Duration = Duration::from_micros(1);
+
+/// What has come of one partition, as far as the application has not got it.
+#[derive(Clone, Debug)]
+pub struct Fetched {
+    /// Of which partition.
+    pub at: PartitionIndex,
+    /// The same, as it was known when it was asked for.
+    pub known: TopicPartition,
+    /// The offset that is handed on next.
+    pub next: Offset,
+    /// The records, from the batch on that holds `next`.
+    pub batches: VecDeque<Batch>,
+}
+
+impl Consumer {
+    /// One poll: hands on at most `max.poll.records` of what has come, in the order in which it came.
+    pub(super) fn poll(&mut self, now: Now, effects: &mut Effects) {
+        let mut left = self.config.max_poll_records;
+        let mut paused = VecDeque::new();
+        while left > 0
+            && let Some(mut fetched) = self.buffered.pop_front()
+        {
+            let at = fetched.at;
+            if self.partitions[at.0].paused {
+                // It is kept until the application wants it again. KAFKA-7548.
+                paused.push_back(fetched);
+                continue;
+            }
+            left -= self.hand_on(now, &mut fetched, left, effects);
+            if !fetched.batches.is_empty() {
+                self.buffered.push_front(fetched);
+            } else if core::mem::take(&mut self.partitions[at.0].buffered) {
+                self.place(now.monotonic, at, effects);
+            }
+        }
+        self.polls_at = (!self.buffered.is_empty()).then(|| now.monotonic + WORK);
+        self.buffered.append(&mut paused);
+        self.keep(now, effects);
+    }
+
+    /// No partition is fetched of which records wait.
+    pub(super) fn keep(&mut self, now: Now, effects: &mut Effects) {
+        for nth in 0..self.buffered.len() {
+            let at = self.buffered[nth].at;
+            if !core::mem::replace(&mut self.partitions[at.0].buffered, true) {
+                self.place(now.monotonic, at, effects);
+            }
+        }
+    }
+
+    /// Hands on at most so many records of one partition, from the position on; the position follows them.
+    /// Says how many they were.
+    ///
+    /// If the position is not where these records begin any more, or is not known to be right, nobody wants
+    /// them.
+    fn hand_on(&mut self, now: Now, fetched: &mut Fetched, most: u32, effects: &mut Effects) -> u32 {
+        let partition = &mut self.partitions[fetched.at.0];
+        let reads = partition.assigned && partition.state == State::Fetching;
+        let here = partition.position.as_mut().filter(|position| reads && position.offset == fetched.next);
+        let Some(position) = here else {
+            fetched.batches.clear();
+            return 0;
+        };
+        let mut given = 0;
+        while let Some(batch) = fetched.batches.front() {
+            // A log's own marks are not for applications; the position steps over them.
+            let for_us = batch.end_offset() > position.offset && !batch.is_control();
+            for record in for_us.then(|| batch.decode_records()).into_iter().flatten() {
+                let Ok(record) = record else {
+                    // As Kafka's: it is stuck before a record that makes no sense, and tries again.
+                    partition.rests_until = now.monotonic + self.backoff.rest(partition.failures);
+                    partition.failures = partition.failures.saturating_add(1);
+                    fetched.batches.clear();
+                    self.place(now.monotonic, fetched.at, effects);
+                    return given;
+                };
+                // A batch is sent whole; what was read before is passed over.
+                if record.offset < position.offset {
+                    continue;
+                }
+                if given == most {
+                    fetched.next = position.offset;
+                    return given;
+                }
+                given += 1;
+                position.offset = record.offset.next();
+                position.epoch = Some(batch.leader_epoch());
+                effects.note(Event::Delivered {
+                    partition: fetched.known,
+                    offset: record.offset,
+                    epoch: batch.leader_epoch(),
+                    timestamp: record.timestamp,
+                    value: Payload(record.value.unwrap_or_default()),
+                });
+            }
+            if batch.end_offset() > position.offset {
+                position.offset = batch.end_offset();
+                position.epoch = Some(batch.leader_epoch());
+            }
+            fetched.batches.pop_front();
+        }
+        given
+    }
+}
