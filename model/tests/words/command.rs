@@ -20,31 +20,18 @@ use std::{fmt::Write as _, time::Duration};
 
 use trial_model::{
     client::{Command, NamedPartition, NewRecord},
-    config::{BrokerConfig, ConfigError, ConsumerConfig, ControllerConfig, ProducerConfig},
-    event::{BrokerState, Event, RecordTag},
+    config::{ConsumerConfig, ProducerConfig},
+    event::{Event, RecordTag},
     node::Role,
-    protocol::{
-        ApiKey, Request,
-        list_offsets::OffsetSpec,
-        topics::{CreateTopicsRequest, NewTopic},
-    },
+    protocol::{ApiKey, list_offsets::OffsetSpec},
     time::Timestamp,
-    units::{NodeId, NodeRole, Offset, TopicPartition},
+    units::{NodeId, Offset, TopicPartition},
 };
 
 use super::{
     asking, show,
     world::{DiskHold, HAND, Heard, World},
 };
-
-/// Settings that make a conversation short; a script may say otherwise.
-const BRISK: &[(&str, &str)] = &[
-    ("broker.heartbeat.interval.ms", "200"),
-    ("broker.session.timeout.ms", "1000"),
-    ("replica.lag.time.max.ms", "1000"),
-    ("replica.fetch.backoff.ms", "100"),
-    ("replica.high.watermark.checkpoint.interval.ms", "500"),
-];
 
 /// How long a question of the hand is waited for.
 const ANSWER: Duration = Duration::from_millis(20);
@@ -165,20 +152,14 @@ impl Stage {
     }
 
     fn make_room(&mut self, words: &Words<'_>) {
-        let (mut broker, mut controller) = (BrokerConfig::default(), ControllerConfig::default());
-        let given = words.named.iter().filter(|(key, _)| !matches!(*key, "brokers" | "controllers"));
-        for (key, value) in BRISK.iter().chain(given) {
-            let known = [broker.set(key, value), controller.set(key, value)];
-            assert!(known.contains(&Ok(())), "no server can be told {key}={value}: {known:?}");
-            let wrong = known.iter().any(|r| matches!(r, Err(ConfigError::BadValue { .. })));
-            assert!(!wrong, "{key} cannot be {value}");
-        }
-        for nth in 1..=words.number("controllers").unwrap_or(3) {
-            self.world.add(NodeId::controller(nth), Role::Controller(controller.clone()));
-        }
-        for nth in 1..=words.number("brokers").unwrap_or(3) {
-            self.world.add(NodeId::broker(nth), Role::Broker(broker.clone()));
-        }
+        let given: Vec<(&str, &str)> = words
+            .named
+            .iter()
+            .filter(|(key, _)| !matches!(*key, "brokers" | "controllers"))
+            .copied()
+            .collect();
+        let (controllers, brokers) = (words.number("controllers"), words.number("brokers"));
+        self.world.make_room(controllers.unwrap_or(3), brokers.unwrap_or(3), &given);
     }
 
     fn client(&mut self, words: &Words<'_>) {
@@ -200,56 +181,15 @@ impl Stage {
     /// Starts every server that is not left out, and waits until it serves.
     fn boot(&mut self, words: &Words<'_>) {
         let left_out: Vec<NodeId> = words.from(2).iter().map(|name| self.node(name)).collect();
-        let started: Vec<NodeId> =
-            self.world.residents().into_iter().filter(|id| !left_out.contains(id)).collect();
-        for id in &started {
-            self.world.start(*id);
-        }
-        let brokers: Vec<NodeId> = started.into_iter().filter(|id| id.role() == NodeRole::Broker).collect();
-        let serves = |world: &World, broker: NodeId| {
-            world.heard.iter().any(|heard| {
-                let running = Event::BrokerStateChanged { state: BrokerState::Running };
-                matches!(heard, Heard::Event(node, event) if *node == broker && *event == running)
-            })
-        };
-        let up = self
-            .world
-            .wait(|world| world.active().is_some() && brokers.iter().all(|broker| serves(world, *broker)));
-        assert!(up, "the cluster does not come up");
-        // Everybody has heard of everybody.
-        self.world.run(Duration::from_millis(600));
+        self.world.boot(&left_out);
     }
 
     fn topic(&mut self, words: &Words<'_>) {
-        let replicas = |text: &str| -> Vec<NodeId> {
-            text.split(',').map(|nth| NodeId::broker(nth.parse().expect("a broker's number"))).collect()
+        let replicas = |text: &str| -> Vec<u32> {
+            text.split(',').map(|nth| nth.parse().expect("a broker's number")).collect()
         };
-        let topic = NewTopic {
-            name: words.word(1).into(),
-            partitions: 0,
-            replication_factor: 0,
-            assignment: words.from(2).iter().map(|text| replicas(text)).collect(),
-            config: words.named.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect(),
-        };
-        let first = format!("{}-0", topic.name);
-        let timeout = Duration::from_secs(5);
-        let request = Request::CreateTopics(CreateTopicsRequest { topics: vec![topic], timeout });
-        let broker = self.world.living().map(|(id, _)| id).find(|id| id.role() == NodeRole::Broker);
-        self.world.ask(broker.expect("a broker lives"), request);
-        let led = self.world.wait(|world| {
-            world.heard.iter().any(|heard| match heard {
-                Heard::Event(_, Event::LeaderStarted { partition, .. }) => {
-                    world.names.partition_name(*partition) == first
-                }
-                Heard::Answer(_, response) => asking::refused_topic(response),
-                _ => false,
-            })
-        });
-        assert!(led, "{first} is not led");
-        self.world.run(Duration::from_millis(100));
-        self.world
-            .heard
-            .retain(|heard| !matches!(heard, Heard::Answer(_, response) if !asking::refused_topic(response)));
+        let assignment: Vec<Vec<u32>> = words.from(2).iter().map(|text| replicas(text)).collect();
+        self.world.create_topic(words.word(1), &assignment, &words.named);
     }
 
     fn until(&mut self, words: &Words<'_>) {

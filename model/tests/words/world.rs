@@ -46,6 +46,24 @@ pub struct Letter {
     input: Input,
 }
 
+impl Letter {
+    /// What is asked, if it is a request.
+    pub fn request(&self) -> Option<&Request> {
+        match &self.input {
+            Input::Request { request, .. } => Some(request),
+            _ => None,
+        }
+    }
+
+    /// What is answered, if it is an answer.
+    pub fn response(&self) -> Option<&Response> {
+        match &self.input {
+            Input::Response { response, .. } => Some(response),
+            _ => None,
+        }
+    }
+}
+
 /// Which disk operations a hand holds back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DiskHold {
@@ -80,6 +98,12 @@ pub struct World {
     pub names: Book,
     /// What was heard since it was last taken.
     pub heard: Vec<Heard>,
+    /// Everything that nodes ever told, and when.
+    pub told: Vec<(Instant, NodeId, Event)>,
+    /// Every message that was ever sent, and when.
+    pub mail: Vec<(Instant, Letter)>,
+    /// The bugs that nodes have which start from now on.
+    pub museum: Museum,
     now: u64,
     seq: u64,
     agenda: BTreeMap<(u64, u64), (NodeId, u32, Input)>,
@@ -103,6 +127,9 @@ impl Default for World {
         World {
             names: Book::default(),
             heard: Vec::new(),
+            told: Vec::new(),
+            mail: Vec::new(),
+            museum: Museum::CLOSED,
             now: 1_000_000,
             seq: 0,
             agenda: BTreeMap::new(),
@@ -132,6 +159,11 @@ impl World {
     /// Every node there is room for.
     pub fn residents(&self) -> Vec<NodeId> {
         self.roles.keys().copied().collect()
+    }
+
+    /// What time it is.
+    pub fn now(&self) -> Instant {
+        Instant(self.now)
     }
 
     /// A node that lives.
@@ -165,7 +197,7 @@ impl World {
         let setup = Setup {
             id,
             seed: u64::from(*life) * 7,
-            museum: Museum::CLOSED,
+            museum: self.museum,
             voters: of(NodeRole::Controller),
             bootstrap: of(NodeRole::Broker),
         };
@@ -362,6 +394,7 @@ impl World {
         node.step(Now { monotonic: Instant(self.now), wall }, input, &mut effects);
         for event in effects.events {
             self.names.learn(&event);
+            self.told.push((Instant(self.now), id, event.clone()));
             self.heard.push(Heard::Event(id, event));
         }
         for request in effects.disk {
@@ -421,6 +454,7 @@ impl World {
     }
 
     fn carry(&mut self, letter: Letter) {
+        self.mail.push((Instant(self.now), letter.clone()));
         if self.cut.contains(&(letter.from, letter.to)) {
             return;
         }
