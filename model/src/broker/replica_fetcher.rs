@@ -447,14 +447,8 @@ fn ask(held: &Partition, max_bytes: u32) -> Option<PartitionFetch> {
         partition: held.id().into(),
         current_leader_epoch: Some(follower.epoch),
         fetch_offset: held.log.end(),
-        last_fetched_epoch: last_record_epoch(held).filter(|_| follower.tells_last_epoch),
+        last_fetched_epoch: held.log.last_epoch().filter(|_| follower.tells_last_epoch),
         log_start: Some(held.log.start()),
         max_bytes,
     })
-}
-
-/// The epoch of the last record. Not that of the last election: this replica may have led without appending
-/// anything, in an epoch that nobody else has heard of.
-fn last_record_epoch(held: &Partition) -> Option<LeaderEpoch> {
-    held.log.end().before().and_then(|last| held.log.epochs().epoch_of(last))
 }

@@ -14,7 +14,8 @@ use crate::{
 
 impl Log {
     /// Cuts off everything at and after `to`, with the epochs and producers' sequences that stood there.
-    /// Returns the new end: less than `to` if that lies inside a batch, for batches are cut whole.
+    /// Returns the new end: less than `to` if that lies inside a batch, for batches are cut whole. With
+    /// nothing to cut, an epoch that starts at the log's end is forgotten nevertheless.
     ///
     /// What memory does not reach back to is looked up on the disk: until that has
     /// [ended](Log::is_truncating) nothing is appended or read. `high_watermark` is the replica's own, for
@@ -28,7 +29,15 @@ impl Log {
         disk: &mut DiskWork,
         events: &mut Vec<Event>,
     ) -> Offset {
-        if to >= self.end || self.is_truncating() {
+        if self.is_truncating() {
+            return self.end;
+        }
+        if to >= self.end {
+            // An epoch that this replica was elected for without appending anything in it is not the leader's.
+            // As long as it stood there, the leader's older records would be taken for that epoch's.
+            if self.epochs.truncate_from_end(self.end) {
+                self.save_epochs(disk);
+            }
             return self.end;
         }
         let (from, to) = (self.end, to.max(self.start));

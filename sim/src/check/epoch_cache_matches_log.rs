@@ -23,6 +23,8 @@ struct Starts {
     end: Offset,
     /// Whether its owner has more than it told of.
     unknown: bool,
+    /// Whether its owner was elected and nothing was appended since.
+    elected: bool,
 }
 
 #[derive(Default)]
@@ -53,7 +55,7 @@ impl Check for EpochCacheMatchesLog {
 
     fn world(&mut self, _scene: Scene<'_>, event: &WorldEvent, _found: &mut Found) {
         // What a node tells in its next life is compared with what it told before, unless its disk is another.
-        if let WorldEvent::NodeStopped { node, lost_disk: true, .. } | WorldEvent::DiskDamaged { node } =
+        if let WorldEvent::NodeStopped { node, lost_disk: true, .. } | WorldEvent::DiskDamaged { node, .. } =
             event
         {
             self.lost.push(*node);
@@ -104,8 +106,12 @@ impl EpochCacheMatchesLog {
             Event::Appended { base, end, epoch, .. } => {
                 let starts = self.logs.entry(key).or_default();
                 starts.end = end;
-                if starts.epochs.last().is_none_or(|(last, _)| *last != epoch) {
+                let first = std::mem::take(&mut starts.elected);
+                let begins = starts.epochs.last().is_none_or(|(last, _)| *last != epoch);
+                if begins {
                     starts.epochs.push((epoch, base));
+                }
+                if first || begins {
                     self.touch(id);
                 }
             }
@@ -129,7 +135,11 @@ impl EpochCacheMatchesLog {
                 starts.end = end;
                 self.touch(id);
             }
-            Event::LeaderStarted { .. } | Event::FollowerStarted { .. } => self.touch(id),
+            Event::LeaderStarted { .. } => {
+                self.logs.entry(key).or_default().elected = true;
+                self.touch(id);
+            }
+            Event::FollowerStarted { .. } => self.touch(id),
             Event::ReplicaStopped { deleted: true, .. } => {
                 self.logs.remove(&key);
             }
@@ -172,6 +182,10 @@ fn compare(
         if empty && elected.is_some() {
             return Some(format!("epoch {epoch} is said to start at {known}, where the log ends"));
         }
+        let within = start < *known && *known < end;
+        if within && !told.iter().any(|(told, _)| told == epoch) {
+            return Some(format!("epoch {epoch} is said to start at {known}, and has no record"));
+        }
     }
     match elected {
         Some(epoch) if cache.start_of(epoch).is_none() => {
@@ -203,6 +217,12 @@ mod tests {
         assert!(judged(&[(1, 4)], &[(0, 0), (1, 4)], None).is_some());
         assert!(judged(&[(0, 0), (1, 5)], &[(0, 0), (1, 4)], None).is_some());
         assert!(judged(&[(0, 0), (1, 4)], &[(0, 0), (1, 4)], Some(2)).is_some(), "elected for epoch 2");
+    }
+
+    #[test]
+    fn an_epoch_without_a_record_may_only_stand_at_the_end() {
+        assert!(judged(&[(0, 0), (1, 4)], &[(0, 0)], None).is_some());
+        assert_eq!(judged(&[(0, 0), (1, 9)], &[(0, 0)], None), None, "until the leader has said where to cut");
     }
 
     #[test]
