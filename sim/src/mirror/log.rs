@@ -305,7 +305,8 @@ impl Replica {
         self.start = start;
         self.end = end;
         self.written = end;
-        self.flushed = self.flushed.min(end);
+        // What is read back is brought to the platter before it is used.
+        let flushed_before = std::mem::replace(&mut self.flushed, end);
         self.open = true;
         self.high_watermark = None;
         self.settle(trunk);
@@ -323,7 +324,7 @@ impl Replica {
             self.opaque = true;
             self.tail.clear();
             if end <= before {
-                self.agreed = self.agreed.min(self.flushed).min(end);
+                self.agreed = self.agreed.min(flushed_before).min(end);
             }
         }
     }
@@ -420,6 +421,16 @@ mod tests {
         commit(&mut trunk, &mut replicas, NodeId(1), Offset(3), |_| ());
         assert_eq!(give_up(&mut trunk, &mut replicas, NodeId(2)), Some(Offset(1)));
         assert_eq!((trunk.end, replicas[0].tail.len(), replicas[0].end), (Offset(1), 2, Offset(3)));
+    }
+
+    #[test]
+    fn a_log_read_back_is_on_the_platter() {
+        let trunk = Trunk::default();
+        let mut replica = Replica::new(NodeId(1));
+        replica.append(entry(0, 1, 7), &trunk);
+        replica.append(entry(1, 1, 8), &trunk);
+        replica.recovered(Offset(0), Offset(2), Some(8), &trunk);
+        assert_eq!(replica.flushed, Offset(2));
     }
 
     #[test]
