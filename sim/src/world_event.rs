@@ -1,6 +1,7 @@
 //! What happens to the nodes from outside, that no node can tell itself?
 
 use trial_model::{
+    disk::FileName,
     machine::Halt,
     units::{NodeId, NodeSet},
 };
@@ -58,6 +59,8 @@ pub enum WorldEvent {
     DiskDamaged {
         /// Whose disk.
         node: NodeId,
+        /// Which byte of which file, if it has happened already.
+        hit: Option<(FileName, u64)>,
     },
     /// A fault begins.
     FaultBegan {

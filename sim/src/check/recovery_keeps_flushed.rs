@@ -34,7 +34,7 @@ impl Check for RecoveryKeepsFlushed {
     }
 
     fn world(&mut self, _scene: Scene<'_>, event: &WorldEvent, _found: &mut Found) {
-        if let WorldEvent::DiskDamaged { node } = event {
+        if let WorldEvent::DiskDamaged { node, .. } = event {
             self.damaged.insert(*node);
         }
     }

@@ -45,6 +45,8 @@ pub struct Plan {
     returning: BTreeMap<NodeId, Duration>,
     records: Vec<FaultRecord>,
     chaos_ends: Instant,
+    /// Whether the chaos phase is over.
+    healed: bool,
 }
 
 struct Planned {
@@ -71,6 +73,8 @@ struct Active {
     undo: Vec<Control>,
 }
 
+/// How long a process is gone that ends after the chaos phase.
+const RETURN: Duration = Duration::from_millis(100);
 /// Nothing happens sooner after its cause.
 const TICK: Duration = Duration::from_micros(1);
 
@@ -92,6 +96,7 @@ impl Plan {
             returning: BTreeMap::new(),
             records: Vec::new(),
             chaos_ends,
+            healed: false,
         };
         for at in 0..plan.faults.len() {
             let when = &plan.faults[at].fault.when;
@@ -134,6 +139,7 @@ impl Plan {
     pub fn heal(&mut self, now: Instant, out: &mut Vec<Control>) {
         self.agenda.clear();
         self.returning.clear();
+        self.healed = true;
         for fault in &mut self.faults {
             fault.fired = u32::MAX;
         }
@@ -231,9 +237,10 @@ impl Plan {
         }
     }
 
-    /// A process has ended; if it was asked to, it may come back.
+    /// A process has ended; if it was asked to, it may come back. Once the chaos phase is over it does in any
+    /// case: a shutdown that began before may end only now, and everybody is to be there at the end.
     pub fn stopped(&mut self, node: NodeId, now: Instant) {
-        if let Some(after) = self.returning.remove(&node) {
+        if let Some(after) = self.returning.remove(&node).or(self.healed.then_some(RETURN)) {
             self.schedule(now + after.max(TICK), Due::Do(Control::Start(node)));
         }
     }
@@ -433,7 +440,17 @@ impl Making<'_> {
             }
             Action::FullDisk(it) => (&it.node, "full disk on", DiskFault::Full),
             Action::LyingFlush(it) => (&it.node, "lying flushes on", DiskFault::LyingFlush),
-            Action::BitRot(it) => (&it.node, "bit rot on", DiskFault::BitRot(RotIn::Segments)),
+            Action::BitRot(it) => {
+                let rot = match &it.partition {
+                    // Of a topic that is not there (yet) there is no log to rot.
+                    Some(name) => match self.chooser.names.partition_named(&name.to_string()) {
+                        Some(partition) => RotIn::Log(partition),
+                        None => return self.what = format!("bit rot on nobody: {name} is not there"),
+                    },
+                    None => RotIn::Anything,
+                };
+                (&it.node, "bit rot on", DiskFault::BitRot(rot))
+            }
             _ => return,
         };
         self.choose(node, verb);
@@ -464,14 +481,15 @@ impl Making<'_> {
                 self.link(&it.from, &it.to, false, kinds);
             }
             Action::Delay(it) => {
-                let by = self.draw(it.by);
+                let (by, chance) = (self.draw(it.by), it.chance.0);
                 let side = if it.response { Side::Response } else { Side::Request };
                 self.what = format!(
                     "delay {}{}",
                     api_name(it.api.map(|a| a.0)),
                     if it.response { " responses" } else { "" }
                 );
-                let kinds = each_api(it.api.map(|a| a.0), |api| LinkFaultKind::Delay { api, side, by });
+                let kinds =
+                    each_api(it.api.map(|a| a.0), |api| LinkFaultKind::Delay { api, side, chance, by });
                 self.link(&it.from, &it.to, false, kinds);
             }
             Action::SlowLink(it) => {
@@ -591,5 +609,23 @@ fn each_api(api: Option<ApiKey>, kind: impl Fn(ApiKey) -> LinkFaultKind) -> Vec<
     match api {
         Some(api) => vec![kind(api)],
         None => ApiKey::ALL.iter().copied().map(kind).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_ends_after_the_chaos_comes_back() {
+        let (view, names, node) = (View::of([]), RunNames::default(), NodeId::broker(1));
+        let mut plan = Plan::new(Vec::new(), 1, Instant(1_000));
+        plan.stopped(node, Instant(500));
+        assert_eq!(plan.next_due(), None, "nobody said that it comes back");
+        let mut out = Vec::new();
+        plan.heal(Instant(1_000), &mut out);
+        plan.stopped(node, Instant(2_000));
+        plan.due(Instant(2_000) + RETURN, &view, &names, &mut out);
+        assert!(matches!(out[..], [Control::Start(back)] if back == node));
     }
 }

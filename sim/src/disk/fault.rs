@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use trial_model::{
-    disk::{FileKind, FileName},
-    units::Ratio,
+    disk::{Dir, FileKind, FileName},
+    units::{Ratio, TopicPartition},
 };
 
 /// What a faulty disk does.
@@ -54,6 +54,8 @@ pub enum RotIn {
     Segments,
     /// Segments of the controllers' log.
     MetadataSegments,
+    /// Segments of this log.
+    Log(TopicPartition),
     /// Any file.
     Anything,
     /// This one.
@@ -63,11 +65,11 @@ pub enum RotIn {
 impl RotIn {
     /// Whether `file` is one of them.
     pub fn includes(self, file: &FileName) -> bool {
-        let of_metadata =
-            matches!(file.dir, trial_model::disk::Dir::Log(partition) if partition.is_metadata());
+        let of_metadata = matches!(file.dir, Dir::Log(partition) if partition.is_metadata());
         match self {
             RotIn::Segments => matches!(file.kind, FileKind::Segment(_)) && !of_metadata,
             RotIn::MetadataSegments => matches!(file.kind, FileKind::Segment(_)) && of_metadata,
+            RotIn::Log(log) => matches!(file.kind, FileKind::Segment(_)) && file.dir == Dir::Log(log),
             RotIn::Anything => true,
             RotIn::File(wanted) => wanted == *file,
         }

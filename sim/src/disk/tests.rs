@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use trial_model::{
-    disk::{DiskTag, FileKind, Suffix},
+    disk::{Dir, DiskTag, FileKind, Suffix},
     log::{batch::Batch, codec::BatchBuilder},
     time::Timestamp,
     units::{Offset, TopicId, TopicPartition},
@@ -393,6 +393,20 @@ fn rot_flips_one_bit() {
     let Ok(DiskDone::Read(again)) = bench.act(VOTES, read) else { panic!("it is well") };
     assert_eq!(flipped(&once, &again), 1);
     assert_eq!(again, "not a segment");
+}
+
+#[test]
+fn rot_of_one_log_leaves_the_others_alone() {
+    let mut bench = Bench::seeded(1);
+    let another = FileName::of_log(TopicPartition::METADATA, FileKind::Segment(Offset(0)));
+    bench.write(another, "of another log");
+    bench.write(VOTES, "no log at all");
+    let FileName { dir: Dir::Log(log), .. } = SEGMENT else { panic!("a segment is a log's") };
+    let rot = DiskFault::BitRot(RotIn::Log(log));
+    assert_eq!(bench.disk.begin(bench.now, FaultId(1), rot), None);
+    bench.act(SEGMENT, DiskOp::Append(Content::Batch(batch("some value")))).expect("it is well");
+    let hit = bench.disk.begin(bench.now, FaultId(2), rot).expect("it has a segment now");
+    assert_eq!(hit.0, SEGMENT);
 }
 
 #[test]

@@ -64,12 +64,14 @@ pub enum LinkFaultKind {
         /// How likely.
         chance: Ratio,
     },
-    /// Delays messages of one kind, and what is behind them on their connections.
+    /// Delays messages of one kind, each with this chance, and what is behind them on their connections.
     Delay {
         /// Which kind.
         api: ApiKey,
         /// The request or the response.
         side: Side,
+        /// How likely.
+        chance: Ratio,
         /// By how much.
         by: Duration,
     },

@@ -181,8 +181,10 @@ impl Link {
                     *travel = travel.saturating_add(nanos(by));
                     None
                 }
-                LinkFaultKind::Delay { api, side, by } if about == Some((api, side)) => {
-                    *travel = travel.saturating_add(nanos(by));
+                LinkFaultKind::Delay { api, side, chance, by } if about == Some((api, side)) => {
+                    if rng.chance(chance) {
+                        *travel = travel.saturating_add(nanos(by));
+                    }
                     None
                 }
                 LinkFaultKind::Bandwidth(limit) => {

@@ -342,8 +342,8 @@ fn a_message_lost_for_good_takes_its_connection_with_it() {
 #[test]
 fn only_messages_of_the_named_kind_are_hit() {
     let mut tap = Wiretap::connected();
-    let by = millis(500);
-    tap.fault(1, A, B, LinkFaultKind::Delay { api: ApiKey::AllocateProducerIds, side: Side::Request, by });
+    let (api, by) = (ApiKey::AllocateProducerIds, millis(500));
+    tap.fault(1, A, B, LinkFaultKind::Delay { api, side: Side::Request, chance: Ratio::ALWAYS, by });
     tap.ask(1);
     let request =
         Request::AllocateProducerIds(AllocateProducerIdsRequest { broker: A, broker_epoch: BrokerEpoch(0) });
@@ -353,6 +353,21 @@ fn only_messages_of_the_named_kind_are_hit() {
     tap.run_until(ms(6_000));
     let wanted = ["1001 broker-2: request 1", "1501 broker-2: request 2", "1501 broker-2: request 3"];
     assert_eq!(tap.take(), wanted);
+}
+
+#[test]
+fn a_delay_hits_only_as_many_as_it_says() {
+    let mut tap = Wiretap::connected();
+    let (api, chance) = (ApiKey::InitProducerId, Ratio(1, 2));
+    tap.fault(1, A, B, LinkFaultKind::Delay { api, side: Side::Request, chance, by: millis(20) });
+    let mut late = 0;
+    for nth in 1..=100 {
+        let asked = tap.now;
+        tap.ask(nth);
+        tap.run_until(Instant(asked.0 + 100_000_000));
+        late += u32::from(tap.take() == [format!("{} broker-2: request {nth}", asked.0 / 1_000_000 + 21)]);
+    }
+    assert!((30..70).contains(&late), "{late} of 100");
 }
 
 #[test]

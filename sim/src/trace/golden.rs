@@ -7,6 +7,7 @@ use std::{
 };
 
 use trial_model::{
+    disk::{Dir, FileName},
     event::{Event, EventKind},
     time::Instant,
 };
@@ -115,6 +116,14 @@ impl Reader for Golden {
     }
 }
 
+fn file_name(file: &FileName, names: &RunNames) -> String {
+    let whole = file.to_string();
+    match (file.dir, whole.split_once('/')) {
+        (Dir::Log(partition), Some((_, name))) => format!("{}/{name}", names.partition_name(partition)),
+        _ => whole,
+    }
+}
+
 /// What the world did, in words.
 pub fn world_line(event: &WorldEvent, names: &RunNames) -> String {
     let of = |node| names.node_name(node);
@@ -130,7 +139,10 @@ pub fn world_line(event: &WorldEvent, names: &RunNames) -> String {
         }
         WorldEvent::Paused { node } => format!("{:<14} node.pause", of(*node)),
         WorldEvent::Resumed { node } => format!("{:<14} node.resume", of(*node)),
-        WorldEvent::DiskDamaged { node } => format!("{:<14} disk.damage", of(*node)),
+        WorldEvent::DiskDamaged { node, hit: None } => format!("{:<14} disk.damage", of(*node)),
+        WorldEvent::DiskDamaged { node, hit: Some((file, at)) } => {
+            format!("{:<14} disk.damage        {} at byte {at}", of(*node), file_name(file, names))
+        }
         WorldEvent::FaultBegan { id, nodes } => {
             let nodes: Vec<String> = nodes.iter().flat_map(|nodes| nodes.iter()).map(of).collect();
             format!("{:<14} fault.begin        {id}: {}", "nemesis", nodes.join(" ")).trim_end().into()

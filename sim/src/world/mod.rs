@@ -535,10 +535,10 @@ impl World {
         let now = self.now;
         let slot = &mut self.slots[seat];
         let node = slot.id;
-        slot.disk.begin(now, id, fault);
+        let hit = slot.disk.begin(now, id, fault);
         self.look_at_disk(seat);
         if matches!(fault, DiskFault::LyingFlush | DiskFault::BitRot(_) | DiskFault::BitRotOfRead(_)) {
-            self.say(WorldEvent::DiskDamaged { node });
+            self.say(WorldEvent::DiskDamaged { node, hit });
         }
     }
 
