@@ -6,6 +6,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use trial_model::{
+    protocol::ApiKey,
     rng::Rng,
     units::{NodeId, Ratio},
 };
@@ -15,10 +16,10 @@ use crate::{
     scenario::{
         Scenario,
         file::{
-            Action, BetweenNodes, Crash, Cut, DiskErrorKind, FailDisk, Fault, KeepRule, LossyLink,
-            NemesisKind, OnNode, ShiftClock, SlowLink, SlowNode, When,
+            Action, BetweenNodes, Crash, Cut, DelayMessages, DiskErrorKind, DropMessages, FailDisk, Fault,
+            KeepRule, LossyLink, NemesisKind, OnNode, ShiftClock, SlowLink, SlowNode, When,
         },
-        values::{Chance, Selector, Shift, Span, Spread},
+        values::{Api, Chance, Group, Selector, Shift, Span, Spread},
     },
 };
 
@@ -81,6 +82,20 @@ fn pick(kinds: &[(NemesisKind, u32)], mut drawn: u64) -> NemesisKind {
     kinds[0].0
 }
 
+/// Which requests may be lost or late, and who sends them to whom.
+const HIT: [(ApiKey, Group, Group); 10] = [
+    (ApiKey::Produce, Group::Clients, Group::Brokers),
+    (ApiKey::Fetch, Group::Brokers, Group::Brokers),
+    (ApiKey::Fetch, Group::Clients, Group::Brokers),
+    (ApiKey::Fetch, Group::Brokers, Group::Controllers),
+    (ApiKey::Fetch, Group::Controllers, Group::Controllers),
+    (ApiKey::AlterPartition, Group::Brokers, Group::Controllers),
+    (ApiKey::BrokerHeartbeat, Group::Brokers, Group::Controllers),
+    (ApiKey::BrokerRegistration, Group::Brokers, Group::Controllers),
+    (ApiKey::Vote, Group::Controllers, Group::Controllers),
+    (ApiKey::BeginQuorumEpoch, Group::Controllers, Group::Controllers),
+];
+
 struct Drawing<'a> {
     scenario: &'a Scenario,
     /// Who is harmed until when.
@@ -108,6 +123,7 @@ impl Drawing<'_> {
             NemesisKind::SlowLink | NemesisKind::LossyLink | NemesisKind::OneWayCut => {
                 return self.between(kind, ends);
             }
+            NemesisKind::Drop | NemesisKind::Delay => return self.messages(kind),
             NemesisKind::Cut => return self.cut(controllers, brokers, ends),
             _ => {}
         }
@@ -117,10 +133,7 @@ impl Drawing<'_> {
             NemesisKind::PowerLoss => Action::Crash(Crash { node, lose_unsynced: true }),
             NemesisKind::Shutdown => Action::Shutdown(OnNode { node }),
             NemesisKind::Pause => Action::Pause(OnNode { node }),
-            NemesisKind::Reset => Action::Reset(BetweenNodes {
-                from: node,
-                to: Selector::All(crate::scenario::values::Group::Nodes),
-            }),
+            NemesisKind::Reset => Action::Reset(BetweenNodes { from: node, to: Selector::All(Group::Nodes) }),
             NemesisKind::SlowDisk => {
                 let by = Span::millis(self.rng.between(5, 200));
                 Action::SlowDisk(SlowNode { node, by: Spread::fixed(by) })
@@ -187,6 +200,23 @@ impl Drawing<'_> {
             sides: vec![side, vec![Selector::Rest]],
             one_way: self.rng.chance(Ratio(1, 4)),
         }))
+    }
+
+    /// Hits some of the requests of one kind, or of the responses, wherever such requests are sent.
+    fn messages(&mut self, kind: NemesisKind) -> Option<Action> {
+        let (api, from, to) = *self.rng.pick(&HIT)?;
+        let (api, from, to) = (Some(Api(api)), Selector::All(from), Selector::All(to));
+        let response = self.rng.below(2) == 0;
+        let chance = Chance(Ratio(self.rng.between(1, 30), 100));
+        // A response goes the other way.
+        let (from, to) = if response { (to, from) } else { (from, to) };
+        Some(match kind {
+            NemesisKind::Drop => Action::Drop(DropMessages { from, to, api, response, chance }),
+            _ => {
+                let by = Spread::fixed(Span::millis(self.rng.between(20, 2_000)));
+                Action::Delay(DelayMessages { from, to, api, response, chance, by })
+            }
+        })
     }
 
     fn between(&mut self, kind: NemesisKind, ends: Duration) -> Option<Action> {

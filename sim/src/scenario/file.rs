@@ -964,6 +964,10 @@ pub enum NemesisKind {
     ClientRestart,
     /// A client stands still.
     ClientPause,
+    /// Some requests of a kind are lost, or some responses.
+    Drop,
+    /// Some requests of a kind are late, or some responses, and whatever is behind them on their connections.
+    Delay,
 }
 
 /// What a nemesis must leave standing.
