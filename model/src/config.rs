@@ -367,6 +367,7 @@ config! {
         max_in_flight_requests_per_connection: u32, "max.in.flight.requests.per.connection", 5, 1, INT, "how many requests to one broker may be unanswered";
         max_request_size: u32, "max.request.size", 1 << 20, 0, INT, "how large a request may be";
         buffer_memory: u64, "buffer.memory", 32 << 20, 0, LONG, "how many bytes of records may wait";
+        max_block_ms: Duration, "max.block.ms", ms(60_000), 0, LONG, "how long a send may wait for metadata or for memory";
         retries: u32, "retries", i32::MAX as u32, 0, INT, "how often a batch is tried again";
         retry_backoff_ms: Duration, "retry.backoff.ms", ms(100), 0, LONG, "how long to rest before the first retry";
         retry_backoff_max_ms: Duration, "retry.backoff.max.ms", ms(1_000), 0, LONG, "how long to rest at most";

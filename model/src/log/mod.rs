@@ -22,7 +22,7 @@
 // What stands in it.
 pub mod batch;
 pub mod codec;
-mod varint;
+pub(crate) mod varint;
 pub(crate) mod crc32c;
 
 // What is known of it.

@@ -21,13 +21,14 @@ use crate::{
     log::{
         batch::{Batch, HEADER_SIZE, ProducerStamp},
         codec::{BatchBuilder, RecordHeader},
+        varint,
     },
     protocol::ErrorCode,
     time::{Instant, Timestamp},
     units::{LeaderEpoch, NodeId, RecordCount},
 };
 
-/// What a record takes at most besides its key, value and headers.
+/// What a record takes at most besides its key, value and headers: its length, attributes, time and offset.
 const MAX_RECORD_OVERHEAD: usize = 21;
 
 /// Names a batch for as long as the producer lives, in the order in which they expire.
@@ -490,9 +491,12 @@ impl ProducerBatch {
 
 /// What a batch of nothing but this record takes at most: Kafka's `estimateSizeInBytesUpperBound`.
 pub fn size_bound(record: &NewRecord) -> usize {
-    let len = |bytes: &Option<Bytes>| 5 + bytes.as_ref().map_or(0, Bytes::len);
-    let headers: usize = record.headers.iter().map(|(key, value)| 10 + key.len() + value.len()).sum();
-    HEADER_SIZE + MAX_RECORD_OVERHEAD + len(&record.key) + len(&record.value) + headers
+    let sized = |len: usize| varint::size(len as i64) + len;
+    let bytes = |bytes: &Option<Bytes>| bytes.as_ref().map_or(varint::size(-1), |bytes| sized(bytes.len()));
+    let headers: usize =
+        record.headers.iter().map(|(key, value)| sized(key.len()) + sized(value.len())).sum();
+    let count = varint::size(record.headers.len() as i64);
+    HEADER_SIZE + MAX_RECORD_OVERHEAD + bytes(&record.key) + bytes(&record.value) + count + headers
 }
 
 fn headers_of(record: &NewRecord) -> Vec<RecordHeader> {

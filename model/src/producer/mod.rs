@@ -214,11 +214,11 @@ impl Producer {
         }
     }
 
-    /// Fails the sends that have been blocked for as long as a delivery may take. (Kafka: `max.block.ms`.)
+    /// Fails the sends that have been blocked for `max.block.ms`.
     fn expire_blocked(&mut self, now: Now, effects: &mut Effects) {
         let mut expired = false;
         while let Some((since, _)) = self.blocked.front() {
-            if *since + self.config.delivery_timeout_ms > now.monotonic {
+            if *since + self.config.max_block_ms > now.monotonic {
                 break;
             }
             let Some((_, record)) = self.blocked.pop_front() else { break };
@@ -374,9 +374,9 @@ impl Machine for Producer {
     }
 
     fn deadline(&self) -> Option<Instant> {
-        let wait = self.config.delivery_timeout_ms;
-        let delivery = self.accumulator.oldest().map(|oldest| oldest.created + wait);
-        let blocked = self.blocked.front().map(|(since, _)| *since + wait);
+        let delivery =
+            self.accumulator.oldest().map(|oldest| oldest.created + self.config.delivery_timeout_ms);
+        let blocked = self.blocked.front().map(|(since, _)| *since + self.config.max_block_ms);
         let name = match self.me {
             Me::Wanted { at, .. } if self.idempotent => Some(at),
             _ => None,
