@@ -6,7 +6,10 @@
 //! file is named by what it is, and the real disk spells it as Kafka does.
 
 use alloc::vec::Vec;
-use core::fmt;
+use core::{
+    fmt,
+    hash::{Hash, Hasher},
+};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -225,7 +228,7 @@ pub struct DiskReply {
 }
 
 /// The answer to an operation that succeeded.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DiskDone {
     /// An append, replacement, truncation, rename or removal is in the page cache.
     Written,
@@ -236,6 +239,28 @@ pub enum DiskDone {
     Read(Bytes),
     /// Every file and its length, in order.
     Listed(Vec<(FileName, u64)>),
+}
+
+/// What was read counts by its length and its two ends: recovery reads whole logs, and what a log holds was
+/// hashed when it was written.
+impl Hash for DiskDone {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        const END: usize = 32;
+        match self {
+            DiskDone::Written => state.write_u8(0),
+            DiskDone::Flushed => state.write_u8(1),
+            DiskDone::Read(bytes) => {
+                state.write_u8(2);
+                state.write_u64(bytes.len() as u64);
+                state.write(&bytes[..bytes.len().min(END)]);
+                state.write(&bytes[bytes.len().saturating_sub(END)..]);
+            }
+            DiskDone::Listed(files) => {
+                state.write_u8(3);
+                files.hash(state);
+            }
+        }
+    }
 }
 
 /// Why an operation failed. Nothing is known of how much of it was carried out.

@@ -16,9 +16,6 @@ use std::{
 
 use trial::{Engine, Options, Scenario, nth_seed, scenario, simulate};
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// How often a check fired, and the first time it did.
 struct Finding {
     times: u64,

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use trial_model::{
     event::{Event, Payload},
     time::Instant,
-    units::{NodeId, Offset, TopicPartition},
+    units::{NodeId, Offset, TopicId, TopicPartition},
 };
 
 use crate::{
@@ -60,6 +60,39 @@ pub struct Value {
     prefix: u32,
     width: u8,
     number: u64,
+}
+
+/// The places of records by a number that mostly counts up: nothing to hash where it does.
+#[derive(Clone, Debug, Default)]
+struct Numbered {
+    /// The place plus one; zero where there is none.
+    close: Vec<u32>,
+    /// What is far off.
+    far: Lookup<u64, u32>,
+}
+
+impl Numbered {
+    /// How far ahead of those known a number may be and still be close.
+    const LEAP: u64 = 256;
+
+    fn get(&self, number: u64) -> Option<u32> {
+        match usize::try_from(number).ok().and_then(|at| self.close.get(at)) {
+            Some(0) | None => self.far.get(&number).copied(),
+            Some(place) => Some(place - 1),
+        }
+    }
+
+    fn set(&mut self, number: u64, place: u32) {
+        let known = self.close.len() as u64;
+        if number < known {
+            self.close[number as usize] = place + 1;
+        } else if number - known < Numbered::LEAP {
+            self.close.resize(number as usize, 0);
+            self.close.push(place + 1);
+        } else {
+            self.far.insert(number, place);
+        }
+    }
 }
 
 /// One partition's history.
@@ -124,8 +157,10 @@ pub struct Since {
 pub struct History {
     /// The records, in the order in which they were sent.
     pub records: Vec<Sent>,
-    by_tag: Lookup<(u32, u64), u32>,
-    by_value: Lookup<(u64, Value), u32>,
+    /// The records of every client, by the number its application gave them.
+    by_tag: Vec<Numbered>,
+    /// The records of every topic and kind of value, by the value's number; by the value's prefix.
+    by_value: Vec<Vec<(TopicId, u8, Numbered)>>,
     /// The partitions, in the order in which they were first heard of.
     pub partitions: Vec<Partition>,
     index: Lookup<TopicPartition, u32>,
@@ -209,7 +244,8 @@ impl History {
     pub fn world(&mut self, at: Instant, event: &WorldEvent) {
         match event {
             WorldEvent::NodeStopped { node, .. } => {
-                for sent in &mut self.records {
+                for pending in self.partitions.iter().flat_map(|partition| &partition.pending) {
+                    let sent = &mut self.records[*pending as usize];
                     if sent.node == *node && sent.outcome == Outcome::InFlight {
                         (sent.outcome, sent.told) = (Outcome::Unknown, at);
                     }
@@ -330,11 +366,21 @@ impl History {
             None => {
                 let at = self.prefixes.len() as u32;
                 self.prefixes.push(prefix.to_vec());
+                self.by_value.push(Vec::new());
                 self.by_prefix.insert(prefix.to_vec(), at);
                 at
             }
         };
         Value { prefix, width, number }
+    }
+
+    fn tagged(&self, node: NodeId, tag: u64) -> Option<u32> {
+        self.by_tag.get(node.nth() as usize)?.get(tag)
+    }
+
+    fn valued(&self, topic: TopicId, value: Value) -> Option<u32> {
+        let mut kinds = self.by_value.get(value.prefix as usize)?.iter();
+        kinds.find(|(of, width, _)| (*of, *width) == (topic, value.width))?.2.get(value.number)
     }
 
     fn since(&mut self, node: NodeId) -> &mut Since {
@@ -352,7 +398,7 @@ impl History {
         let place = self.place(id);
         self.latest.place = place;
         let value = self.value(payload);
-        if let Some(known) = self.by_tag.get(&(node.0, tag)).copied() {
+        if let Some(known) = self.tagged(node, tag) {
             let sent = &self.records[known as usize];
             if sent.value == value && sent.place == place && sent.outcome == Outcome::InFlight {
                 return;
@@ -381,8 +427,20 @@ impl History {
             read_at: None,
             audited: false,
         });
-        self.by_tag.insert((node.0, tag), at);
-        self.by_value.insert((id.topic.0, value), at);
+        let client = node.nth() as usize;
+        if self.by_tag.len() <= client {
+            self.by_tag.resize_with(client + 1, Numbered::default);
+        }
+        self.by_tag[client].set(tag, at);
+        let kinds = &mut self.by_value[value.prefix as usize];
+        match kinds.iter_mut().find(|(topic, width, _)| (*topic, *width) == (id.topic, value.width)) {
+            Some((.., records)) => records.set(value.number, at),
+            None => {
+                let mut records = Numbered::default();
+                records.set(value.number, at);
+                kinds.push((id.topic, value.width, records));
+            }
+        }
         self.partitions[place as usize].pending.push_back(at);
         self.latest.record = Some(at);
         if self.settling {
@@ -393,7 +451,7 @@ impl History {
     }
 
     fn told(&mut self, now: Instant, node: NodeId, tag: u64, outcome: Outcome) -> Option<u32> {
-        let at = *self.by_tag.get(&(node.0, tag))?;
+        let at = self.tagged(node, tag)?;
         let sent = &mut self.records[at as usize];
         (sent.outcome, sent.told) = (outcome, now);
         let records = &self.records;
@@ -433,7 +491,7 @@ impl History {
     ) {
         let place = self.place(id);
         let value = self.value(payload);
-        let record = self.by_value.get(&(id.topic.0, value)).copied();
+        let record = self.valued(id.topic, value);
         let auditor = self.is_auditor(node);
         if self.settling {
             self.since(node).done += 1;
@@ -471,6 +529,19 @@ mod tests {
     use trial_model::{event::RecordTag, time::Timestamp, units::TopicId};
 
     use super::*;
+
+    #[test]
+    fn numbers_are_found_near_and_far_and_the_last_place_counts() {
+        let mut numbered = Numbered::default();
+        for (number, place) in [(3, 0), (1 << 40, 1), (4, 2), (3, 7), (900, 4), (u64::MAX, 5)] {
+            numbered.set(number, place);
+        }
+        let found: Vec<_> = [0, 3, 4, 900, 1 << 40, u64::MAX, 5].map(|number| numbered.get(number)).into();
+        assert_eq!(found, [None, Some(7), Some(2), Some(4), Some(1), Some(5), None]);
+        // What was far keeps its place when the others have come close.
+        (5..=900).for_each(|number| numbered.set(number, 9));
+        assert_eq!((numbered.get(900), numbered.get(899), numbered.close.len()), (Some(9), Some(9), 901));
+    }
 
     #[test]
     fn a_record_is_unknown_until_somebody_says() {

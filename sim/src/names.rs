@@ -84,7 +84,7 @@ impl Names for RunNames {
     }
 }
 
-/// The names of a run that several hold at once.
+/// The names of a run for those who need them only now and then: a copy that the world keeps up to date.
 #[derive(Clone, Default)]
 pub struct SharedNames(pub std::sync::Arc<std::sync::Mutex<RunNames>>);
 

@@ -55,7 +55,8 @@ pub struct Session {
     entries: Vec<Option<Entry>>,
     index: BTreeMap<PartitionRef, u32>,
     free: Vec<u32>,
-    dirty: BTreeSet<u32>,
+    /// Where something may be new, in order.
+    dirty: Vec<u32>,
     /// Where the next answer begins to look, so that the first partitions do not take all the room.
     first: u32,
 }
@@ -86,7 +87,7 @@ impl Session {
             entries: Vec::new(),
             index: BTreeMap::new(),
             free: Vec::new(),
-            dirty: BTreeSet::new(),
+            dirty: Vec::new(),
             first: 0,
         }
     }
@@ -103,21 +104,26 @@ impl Session {
 
     /// Something may be new in a partition.
     pub fn mark(&mut self, at: u32) {
-        self.dirty.insert(at);
+        if let Err(place) = self.dirty.binary_search(&at) {
+            self.dirty.insert(place, at);
+        }
     }
 
     /// Nothing is new there any more.
     pub fn clean(&mut self, at: u32) {
-        self.dirty.remove(&at);
+        if let Ok(place) = self.dirty.binary_search(&at) {
+            self.dirty.remove(place);
+        }
     }
 
     /// Where something may be new, from the place on where the last answer ended.
     pub fn marked(&self) -> Vec<u32> {
         // Of none or one there is no other order.
         if self.dirty.len() <= 1 || self.first == 0 {
-            return self.dirty.iter().copied().collect();
+            return self.dirty.clone();
         }
-        self.dirty.range(self.first..).chain(self.dirty.range(..self.first)).copied().collect()
+        let (before, from) = self.dirty.split_at(self.dirty.partition_point(|at| *at < self.first));
+        [from, before].concat()
     }
 
     /// All its partitions, in the order they were asked for.
@@ -150,7 +156,7 @@ impl Session {
 
     fn forget(&mut self, partition: &PartitionRef) -> Option<(u32, Option<Slot>)> {
         let at = self.index.remove(partition)?;
-        self.dirty.remove(&at);
+        self.clean(at);
         let slot = self.entries[at as usize].take().and_then(|entry| entry.slot);
         self.free.push(at);
         Some((at, slot))
@@ -248,7 +254,7 @@ impl Sessions {
         taken.named.reserve(request.partitions.len());
         for asked in request.partitions {
             let at = session.set(asked);
-            session.dirty.insert(at);
+            session.mark(at);
             taken.named.push(at);
         }
         // A fetch that was late on an old connection has put its follower back to where it was then. The
@@ -271,7 +277,7 @@ impl Sessions {
     /// Something may be new in a partition of a session.
     pub fn mark(&mut self, id: ConnectionId, at: u32) {
         let Some(session) = self.open.get_mut(&id) else { return };
-        session.dirty.insert(at);
+        session.mark(at);
         if session.waiting.is_some() {
             self.awake.push_back(id);
         }

@@ -2,6 +2,7 @@
 //! KIP-98; KIP-360 for producers whose state is gone.
 
 use alloc::{
+    boxed::Box,
     collections::{BTreeMap, VecDeque},
     vec::Vec,
 };
@@ -92,7 +93,7 @@ enum Before {
     /// The producer was not known.
     Unknown,
     /// It had another life.
-    Life(Producer),
+    Life(Box<Producer>),
     /// It had this many batches less; the one that was forgotten for the new one.
     Forgot(Option<ProducerBatch>),
 }
@@ -154,7 +155,8 @@ impl Producers {
                 Before::Unknown
             }
             Entry::Occupied(mut entry) if entry.get().epoch != epoch => {
-                Before::Life(entry.insert(Producer { epoch, batches: SmallVec::from_slice(&[batch]) }))
+                let life = Producer { epoch, batches: SmallVec::from_slice(&[batch]) };
+                Before::Life(Box::new(entry.insert(life)))
             }
             Entry::Occupied(mut entry) => {
                 let batches = &mut entry.get_mut().batches;
@@ -183,7 +185,7 @@ impl Producers {
             let Some(undo) = self.undo.pop_back() else { return };
             match undo.before {
                 Before::Unknown => drop(self.known.remove(&undo.id)),
-                Before::Life(producer) => drop(self.known.insert(undo.id, producer)),
+                Before::Life(producer) => drop(self.known.insert(undo.id, *producer)),
                 Before::Forgot(forgot) => {
                     // A producer that has expired meanwhile stays so.
                     let Some(producer) = self.known.get_mut(&undo.id) else { continue };

@@ -1,7 +1,5 @@
 //! Does a leader epoch and an offset name one record for all time? (`WB-UniqueEO`)
 
-use std::collections::BTreeMap;
-
 use trial_model::{
     event::{Event, EventKind},
     units::{LeaderEpoch, NodeId, Offset, TopicPartition},
@@ -16,7 +14,8 @@ pub(super) const INFO: CheckInfo = safety(
     "A leader epoch and an offset name at most one record, over all replicas and all time.",
 );
 
-type Named = BTreeMap<(LeaderEpoch, Offset), (Offset, u32, NodeId)>;
+/// By epoch and offset: where the record ends, its CRC, who had it. In order; new ones mostly come last.
+type Named = Vec<((LeaderEpoch, Offset), (Offset, u32, NodeId))>;
 
 /// What each partition's names stand for, where that is not committed.
 #[derive(Default)]
@@ -43,7 +42,10 @@ impl Check for EpochAndOffsetNameOneRecord {
                 let (names, prune_at) = self.names.entry(id).or_insert_with(|| (Named::new(), 256));
                 let clash = clash(names, epoch, base, end, crc);
                 if clash.is_none() {
-                    names.entry((epoch, base)).or_insert((end, crc, scene.node));
+                    let at = names.partition_point(|(name, _)| *name < (epoch, base));
+                    if names.get(at).is_none_or(|(name, _)| *name != (epoch, base)) {
+                        names.insert(at, ((epoch, base), (end, crc, scene.node)));
+                    }
                     if names.len() >= *prune_at {
                         prune(names, &partition.trunk);
                         *prune_at = (names.len() * 2).max(256);
@@ -79,7 +81,8 @@ fn clash(
     end: Offset,
     crc: u32,
 ) -> Option<(u32, Option<NodeId>)> {
-    let ((known, at), (known_end, known_crc, node)) = names.range(..=(epoch, base)).next_back()?;
+    let after = names.partition_point(|(name, _)| *name <= (epoch, base));
+    let ((known, at), (known_end, known_crc, node)) = names.get(after.checked_sub(1)?)?;
     if *known != epoch || *known_end <= base || (*at == base && *known_crc == crc && *known_end == end) {
         return None;
     }
@@ -88,10 +91,8 @@ fn clash(
 
 /// What is committed, the trunk remembers.
 fn prune(names: &mut Named, trunk: &Trunk) {
-    names.retain(|(epoch, base), (_, crc, _)| trunk.at(*base) != Some((*epoch, *crc)));
-    while names.len() > 16_384 {
-        names.pop_first();
-    }
+    names.retain(|((epoch, base), (_, crc, _))| trunk.at(*base) != Some((*epoch, *crc)));
+    names.drain(..names.len().saturating_sub(16_384));
 }
 
 #[cfg(test)]

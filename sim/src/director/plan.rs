@@ -47,6 +47,8 @@ pub struct Plan {
     chaos_ends: Instant,
     /// Whether the chaos phase is over.
     healed: bool,
+    /// The kinds of event that some fault still waits for: every event of a run is asked whether it is one.
+    awaited: Vec<AnyKind>,
 }
 
 struct Planned {
@@ -97,7 +99,9 @@ impl Plan {
             records: Vec::new(),
             chaos_ends,
             healed: false,
+            awaited: Vec::new(),
         };
+        plan.look_what_is_awaited();
         for at in 0..plan.faults.len() {
             let when = &plan.faults[at].fault.when;
             if let Some(Trigger::At(time)) = when.trigger() {
@@ -143,6 +147,7 @@ impl Plan {
         for fault in &mut self.faults {
             fault.fired = u32::MAX;
         }
+        self.look_what_is_awaited();
         while let Some(active) = self.active.first() {
             let number = active.number;
             self.end(number, now, out);
@@ -235,6 +240,7 @@ impl Plan {
         for (at, delay) in follow {
             self.schedule(now + delay.max(TICK), Due::Begin(at));
         }
+        self.look_what_is_awaited();
     }
 
     /// A process has ended; if it was asked to, it may come back. Once the chaos phase is over it does in any
@@ -245,20 +251,25 @@ impl Plan {
         }
     }
 
-    /// Whether any fault still waits for an event.
-    fn waiting(&self) -> bool {
-        self.faults.iter().any(|planned| {
-            planned.armed
-                && planned.fired < planned.fault.times.unwrap_or(1)
-                && matches!(planned.fault.when.trigger(), Some(Trigger::Event(_)))
-        })
+    fn look_what_is_awaited(&mut self) {
+        let waiting = self.faults.iter().filter(|it| it.armed && it.fired < it.fault.times.unwrap_or(1));
+        self.awaited = waiting
+            .filter_map(|planned| match planned.fault.when.trigger() {
+                Some(Trigger::Event(pattern)) => Some(pattern.kind),
+                _ => None,
+            })
+            .collect();
     }
 
     /// A node stated something: faults that wait for it begin a little later.
     pub fn observe(&mut self, now: Instant, node: NodeId, events: &[Event], view: &View, names: &RunNames) {
-        if self.waiting() {
-            for event in events {
-                self.seen(now, AnyKind::Node(event.kind()), node, event.partition(), view, names);
+        if self.awaited.is_empty() {
+            return;
+        }
+        for event in events {
+            let kind = AnyKind::Node(event.kind());
+            if self.awaited.contains(&kind) {
+                self.seen(now, kind, node, event.partition(), view, names);
             }
         }
     }
@@ -272,7 +283,7 @@ impl Plan {
         view: &View,
         names: &RunNames,
     ) {
-        if self.waiting() {
+        if self.awaited.contains(&AnyKind::World(kind)) {
             self.seen(now, AnyKind::World(kind), node, None, view, names);
         }
     }

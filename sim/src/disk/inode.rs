@@ -1,6 +1,6 @@
 //! What is in one file, and how much of it is on the platter?
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use trial_model::{disk::Content, rng::Rng, time::Instant, units::Ratio};
 
 /// The content of a file, whatever its name.
@@ -171,21 +171,27 @@ impl Pieces {
             return Bytes::new();
         }
         let first = self.pieces.partition_point(|piece| piece.start <= at) - 1;
-        let within = |piece: &Piece| {
-            let bytes = bytes_of(&piece.content);
-            let to = (end - piece.start).min(bytes.len() as u64) as usize;
-            bytes.slice(at.saturating_sub(piece.start) as usize..to)
-        };
-        let first_part = within(&self.pieces[first]);
-        if first_part.len() as u64 == end - at {
-            return first_part;
+        let pieces = &self.pieces[first..];
+        if let Content::Bytes(bytes) = &pieces[0].content
+            && pieces[0].start + bytes.len() as u64 >= end
+        {
+            return bytes.slice((at - pieces[0].start) as usize..(end - pieces[0].start) as usize);
         }
-        let mut all = BytesMut::with_capacity((end - at) as usize);
-        all.extend_from_slice(&first_part);
-        for piece in self.pieces[first + 1..].iter().take_while(|piece| piece.start < end) {
-            all.extend_from_slice(&within(piece));
+        let mut all = Vec::with_capacity((end - at) as usize);
+        for piece in pieces.iter().take_while(|piece| piece.start < end) {
+            match &piece.content {
+                // The usual case of a long read: spelled where it is wanted.
+                Content::Batch(batch) if piece.start >= at && piece.start + piece.content.len() <= end => {
+                    batch.encode_into(&mut all);
+                }
+                content => {
+                    let bytes = bytes_of(content);
+                    let to = (end - piece.start).min(bytes.len() as u64) as usize;
+                    all.extend_from_slice(&bytes[at.saturating_sub(piece.start) as usize..to]);
+                }
+            }
         }
-        all.freeze()
+        all.into()
     }
 
     fn rewrite(&mut self, from: u64, to: u64, change: impl Fn(&mut [u8])) {

@@ -1,16 +1,16 @@
 //! Every node a task on its own madsim node, driven by the production loop under madsim's randomised
 //! scheduler.
 //!
-//! A driver task moves the world from instant to instant, sleeping in madsim's virtual time in between:
-//! madsim sleeps at least a millisecond, so its clock runs a thousand times slower than ours, one of its
-//! milliseconds for each of our microseconds. Within an instant the scheduler lets the nodes that are ready
-//! run in an order it draws; the trace must not show it.
+//! Time is madsim's own: a driver task sleeps in it from millisecond to millisecond. The instants within
+//! one are finer than madsim's clock; there whoever is the last to finish an instant begins the next. Within
+//! an instant the scheduler lets the nodes that are ready run in an order it draws; the trace must not show
+//! it.
 
 use std::{
     collections::BTreeMap,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -32,9 +32,74 @@ struct Shared {
     world: Arc<Mutex<World>>,
     /// How many nodes have not finished the current instant.
     running: AtomicUsize,
-    /// Woken when the last node has.
-    instant_done: Notify,
+    /// What wakes the task of each seat that has one.
+    wakers: Mutex<Vec<Option<Arc<Notify>>>>,
+    /// Whether a process was ended at this instant: its task ends with the instant.
+    somebody_died: AtomicBool,
+    /// The millisecond that madsim's clock shows.
+    millisecond: AtomicU64,
+    /// The instant that has begun, which the driver must see to.
+    begun: Mutex<Option<Instant>>,
+    /// Wakes the driver.
+    drive: Notify,
 }
+
+impl Shared {
+    /// A node has finished the current instant; the last of them begins the next.
+    fn finish_instant(&self) {
+        if self.running.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.go_on();
+        }
+    }
+
+    /// Begins instants until one has something for a node, or for the driver: time to pass, somebody to be
+    /// born or buried, or the end.
+    fn go_on(&self) {
+        let mut world = self.world.lock().expect("no step panicked");
+        if self.somebody_died.swap(false, Ordering::Relaxed) || world.changes_lives() {
+            let mut wakers = self.wakers.lock().expect("no step panicked");
+            let dead = wakers.iter_mut().enumerate().filter(|(seat, _)| !world.is_alive(*seat));
+            dead.for_each(|(_, waker)| *waker = None);
+        }
+        loop {
+            let at = world.next_instant();
+            let for_driver = at.is_none_or(|at| {
+                at.0 / NANOS_PER_MILLI != self.millisecond.load(Ordering::Relaxed) || world.changes_lives()
+            });
+            if for_driver {
+                *self.begun.lock().expect("no step panicked") = at;
+                return self.drive.notify_one();
+            }
+            let ready = world.take_ready();
+            let woken = self.wake(&ready, 0);
+            world.put_back_ready(ready);
+            if woken > 0 {
+                return;
+            }
+        }
+    }
+
+    /// What will wake the task that is about to begin for `seat`.
+    fn new_waker(&self, seat: Seat) -> Arc<Notify> {
+        let mut wakers = self.wakers.lock().expect("no step panicked");
+        if wakers.len() <= seat {
+            wakers.resize(seat + 1, None);
+        }
+        wakers[seat].insert(Arc::new(Notify::new())).clone()
+    }
+
+    /// Wakes the tasks of `seats`; says how many must finish the instant, `more` besides them.
+    fn wake(&self, seats: &[Seat], more: usize) -> usize {
+        let wakers = self.wakers.lock().expect("no step panicked");
+        let woken = || seats.iter().filter_map(|seat| wakers.get(*seat)?.as_ref());
+        let running = woken().count() + more;
+        self.running.store(running, Ordering::Relaxed);
+        woken().for_each(|waker| waker.notify_one());
+        running
+    }
+}
+
+const NANOS_PER_MILLI: u64 = 1_000_000;
 
 /// One life of one node, as its task sees the world.
 struct NodeWorld {
@@ -52,7 +117,7 @@ impl trial_host::World for NodeWorld {
                 let mut world = self.shared.world.lock().expect("no step panicked");
                 if world.incarnation(self.seat) != self.incarnation || !world.is_alive(self.seat) {
                     drop(world);
-                    self.finish_instant();
+                    self.shared.finish_instant();
                     return None;
                 }
                 if let Some((now, input)) = world.take_input(self.seat, deadline) {
@@ -61,7 +126,7 @@ impl trial_host::World for NodeWorld {
                     return Some((now, input));
                 }
             }
-            self.finish_instant();
+            self.shared.finish_instant();
             self.wake.notified().await;
         }
     }
@@ -73,14 +138,6 @@ impl trial_host::World for NodeWorld {
 
     fn perform(&mut self, _now: Now, effects: &mut Effects) {
         self.shared.world.lock().expect("no step panicked").perform(self.seat, effects);
-    }
-}
-
-impl NodeWorld {
-    fn finish_instant(&self) {
-        if self.shared.running.fetch_sub(1, Ordering::Relaxed) == 1 {
-            self.shared.instant_done.notify_one();
-        }
     }
 }
 
@@ -101,7 +158,7 @@ pub fn run(world: Arc<Mutex<World>>, scheduling: Scheduling) {
             .map(|n| {
                 tokio::spawn(async move {
                     loop {
-                        tokio::time::sleep(Duration::from_millis(997 * (n as u64 + 1))).await;
+                        tokio::time::sleep(Duration::from_millis(n as u64 + 1)).await;
                     }
                 })
             })
@@ -114,55 +171,53 @@ pub fn run(world: Arc<Mutex<World>>, scheduling: Scheduling) {
 }
 
 async fn drive(world: Arc<Mutex<World>>) {
-    let shared = Arc::new(Shared { world, running: AtomicUsize::new(0), instant_done: Notify::new() });
+    let shared = Arc::new(Shared {
+        world,
+        running: AtomicUsize::new(0),
+        wakers: Mutex::default(),
+        somebody_died: AtomicBool::new(false),
+        millisecond: AtomicU64::new(0),
+        begun: Mutex::default(),
+        drive: Notify::new(),
+    });
     let born = tokio::time::Instant::now();
     let handle = ::madsim::runtime::Handle::current();
     let mut hosts = BTreeMap::new();
-    let mut wakers: BTreeMap<Seat, Arc<Notify>> = BTreeMap::new();
-    let mut wake = Vec::new();
+    shared.go_on();
     loop {
-        let (at, births) = {
+        shared.drive.notified().await;
+        let Some(at) = shared.begun.lock().expect("no step panicked").take() else { break };
+        let millisecond = at.0 / NANOS_PER_MILLI;
+        if shared.millisecond.swap(millisecond, Ordering::Relaxed) != millisecond {
+            tokio::time::sleep_until(born + Duration::from_millis(millisecond)).await;
+        }
+        let (wake, births) = {
             let mut world = shared.world.lock().expect("no step panicked");
-            let Some(at) = world.next_instant() else { break };
-            let deaths = world.take_deaths();
-            let births = world.take_births();
-            let ready = world.take_ready();
-            wake.clear();
-            wake.extend(deaths.iter().chain(&ready).copied());
+            let (deaths, births, ready) = (world.take_deaths(), world.take_births(), world.take_ready());
+            let mut wake: Vec<Seat> = deaths.iter().chain(&ready).copied().collect();
             wake.extend(births.iter().map(|(seat, _)| *seat));
             wake.sort_unstable();
             wake.dedup();
             world.put_back_ready(ready);
-            (at, births)
+            shared.somebody_died.store(!deaths.is_empty(), Ordering::Relaxed);
+            (wake, births)
         };
-        tokio::time::sleep_until(born + Duration::from_millis(at.micros_up())).await;
         // A seat that dies and is born again at one instant has two tasks that must finish it.
-        let mut running = wake.iter().filter(|seat| wakers.contains_key(seat)).count();
-        let new: Vec<Seat> = births.iter().map(|(seat, _)| *seat).collect();
-        running += new.len();
-        shared.running.store(running, Ordering::Relaxed);
-        for seat in &wake {
-            if let Some(waker) = wakers.get(seat) {
-                waker.notify_one();
-            }
-        }
+        let running = shared.wake(&wake, births.len());
         for (seat, node) in births {
-            let waker = Arc::new(Notify::new());
-            wakers.insert(seat, waker.clone());
+            let waker = shared.new_waker(seat);
             let incarnation = shared.world.lock().expect("no step panicked").incarnation(seat);
             let world =
                 NodeWorld { shared: shared.clone(), seat, incarnation, wake: waker, input: InputNote::Start };
             let host = hosts.entry(seat).or_insert_with(|| handle.create_node().build());
             host.spawn(trial_host::run(node, world));
         }
-        if running > 0 {
-            shared.instant_done.notified().await;
+        if running == 0 {
+            shared.go_on();
         }
-        let world = shared.world.lock().expect("no step panicked");
-        wakers.retain(|seat, _| world.is_alive(*seat));
     }
     // Every task sees that its life has ended.
     shared.world.lock().expect("no step panicked").end_everybody();
-    wakers.values().for_each(|waker| waker.notify_one());
+    shared.wakers.lock().expect("no step panicked").iter().flatten().for_each(|waker| waker.notify_one());
     tokio::task::yield_now().await;
 }

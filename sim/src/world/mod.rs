@@ -6,10 +6,9 @@
 //! microsecond, so the order within an instant cannot matter; and whatever looks across nodes looks at the
 //! end of an instant, so both engines show it the same cluster.
 
+mod agenda;
 mod slot;
 mod tally;
-
-use std::{cmp::Reverse, collections::BinaryHeap};
 
 use trial_model::{
     disk::DiskReply,
@@ -20,8 +19,8 @@ use trial_model::{
     units::NodeId,
 };
 
+use self::{agenda::Agenda, slot::Slot};
 pub use slot::Life;
-use slot::Slot;
 
 pub use tally::Tally;
 
@@ -31,7 +30,7 @@ use crate::{
     digest::{self, Digest},
     director::{Control, Director, workload::Told},
     disk::Disk,
-    names::SharedNames,
+    names::{RunNames, SharedNames},
     network::{Delivery, Network},
     run::Progress,
     trace::{InputNote, Recorder, Step},
@@ -51,12 +50,14 @@ pub struct World {
     network: Network,
     director: Director,
     judge: Option<Judge>,
-    names: SharedNames,
+    names: RunNames,
+    /// What everybody else knows of them.
+    shared_names: SharedNames,
     recorder: Recorder,
     tally: Tally,
     progress: Option<Box<dyn FnMut(Progress) -> bool + Send>>,
     next_progress: Instant,
-    agenda: BinaryHeap<Reverse<(Instant, Seat)>>,
+    agenda: Agenda,
     instant: ThisInstant,
     steps: u64,
     scratch: Scratch,
@@ -111,25 +112,27 @@ impl World {
         network: Network,
         director: Director,
         judge: Option<Judge>,
-        names: SharedNames,
+        shared_names: SharedNames,
         recorder: Recorder,
         tally: Tally,
         progress: Option<Box<dyn FnMut(Progress) -> bool + Send>>,
     ) -> World {
         let slots: Vec<Slot> = residents.into_iter().map(Slot::new).collect();
         assert!(slots.is_sorted_by_key(|slot| slot.id), "residents stand in the order of their ids");
+        let names = shared_names.get().clone();
         World {
             now: Instant::ZERO,
+            agenda: Agenda::new(slots.len()),
             slots,
             network,
             director,
             judge,
             names,
+            shared_names,
             recorder,
             tally,
             progress,
             next_progress: Instant::ZERO,
-            agenda: BinaryHeap::new(),
             instant: ThisInstant::default(),
             steps: 0,
             scratch: Scratch::default(),
@@ -167,6 +170,11 @@ impl World {
     /// The current instant.
     pub fn now(&self) -> Instant {
         self.now
+    }
+
+    /// Whether a process has begun or ended of which the engine has not been told.
+    pub fn changes_lives(&self) -> bool {
+        !self.instant.births.is_empty() || !self.instant.deaths.is_empty()
     }
 
     /// Processes that ended at this instant.
@@ -258,23 +266,14 @@ impl World {
     }
 
     fn look_at(&mut self, seat: Seat, due: Instant) {
-        let slot = &mut self.slots[seat];
         let due = due.max(self.now + TICK);
-        if slot.scheduled.is_none_or(|scheduled| due < scheduled) {
-            slot.scheduled = Some(due);
-            self.agenda.push(Reverse((due, seat)));
+        if self.agenda.of(seat).is_none_or(|scheduled| due < scheduled) {
+            self.agenda.set(seat, due);
         }
     }
 
-    fn next_due(&mut self) -> Option<Instant> {
-        // An entry counts only if it is still the one its node waits for.
-        while let Some(Reverse((due, seat))) = self.agenda.peek()
-            && self.slots[*seat].scheduled != Some(*due)
-        {
-            self.agenda.pop();
-        }
-        let sleepers = self.agenda.peek().map(|Reverse((due, _))| *due);
-        [sleepers, self.network.next_due(), self.director.next_due()].into_iter().flatten().min()
+    fn next_due(&self) -> Option<Instant> {
+        [self.agenda.next(), self.network.next_due(), self.director.next_due()].into_iter().flatten().min()
     }
 
     fn deliver_mail(&mut self) {
@@ -293,8 +292,7 @@ impl World {
     }
 
     fn tell_clients(&mut self) {
-        let names = self.names.clone();
-        while let Some(Told { node, nth, command }) = self.director.next_told(self.now, &names.get()) {
+        while let Some(Told { node, nth, command }) = self.director.next_told(self.now, &self.names) {
             let seat = self.seat(node);
             let slot = &mut self.slots[seat];
             if slot.life == Life::Down {
@@ -306,15 +304,8 @@ impl World {
     }
 
     fn wake_sleepers(&mut self) {
-        while let Some(Reverse((due, seat))) = self.agenda.peek().copied()
-            && due <= self.now
-        {
-            self.agenda.pop();
+        while let Some(seat) = self.agenda.take_due(self.now) {
             let slot = &mut self.slots[seat];
-            if slot.scheduled != Some(due) {
-                continue;
-            }
-            slot.scheduled = None;
             let mut replies = std::mem::take(&mut self.scratch.replies);
             slot.disk.advance(self.now, &mut replies);
             for (nth, (at, reply)) in replies.drain(..).enumerate() {
@@ -343,18 +334,18 @@ impl World {
         if taken.len() > 1 {
             taken.sort_unstable_by_key(|step| (step.seat, step.nth));
         }
-        let names = self.names.clone();
-        let mut names = names.get();
         for Taken { seat, nth, input, events } in &taken {
             let node = self.slots[*seat].id;
             for event in events {
-                names.learn(event);
+                if let Event::TopicCreated { .. } = event {
+                    self.names.learn(event);
+                    self.shared_names.get().learn(event);
+                }
             }
-            self.tally.step(self.now, node, events, &names);
-            self.director.observe(self.now, node, events, &names);
-            self.recorder.step(Step { at: self.now, node, nth: *nth, input: *input, events }, &names);
+            self.tally.step(self.now, node, events, &self.names);
+            self.director.observe(self.now, node, events, &self.names);
+            self.recorder.step(Step { at: self.now, node, nth: *nth, input: *input, events }, &self.names);
         }
-        drop(names);
         if let Some(judge) = &mut self.judge {
             for Taken { seat, events, .. } in &taken {
                 judge.step(self.now, self.slots[*seat].id, events);
@@ -385,9 +376,8 @@ impl World {
     }
 
     fn apply_controls(&mut self) {
-        let names = self.names.clone();
         let mut controls = std::mem::take(&mut self.scratch.controls);
-        controls.extend(self.director.controls(self.now, &names.get()));
+        controls.extend(self.director.controls(self.now, &self.names));
         for control in controls.drain(..) {
             self.apply(control);
         }
@@ -434,8 +424,7 @@ impl World {
             Control::ReviveServersAndClients => self.revive(),
             Control::LookWhetherSettled => {
                 let at_rest = self.judge.as_ref().is_none_or(|judge| judge.unsettled().is_empty());
-                let names = self.names.clone();
-                let controls = self.director.looked(now, at_rest, &names.get());
+                let controls = self.director.looked(now, at_rest, &self.names);
                 for control in controls {
                     self.apply(control);
                 }
@@ -448,9 +437,8 @@ impl World {
         if let Some(judge) = &mut self.judge {
             judge.world(self.now, &event);
         }
-        let names = self.names.get();
         self.tally.world(self.now, &event);
-        self.recorder.world(self.now, &event, &names);
+        self.recorder.world(self.now, &event, &self.names);
     }
 
     fn begin_process(&mut self, seat: Seat) {
@@ -465,8 +453,7 @@ impl World {
         self.instant.births.push(seat);
         self.instant.ready.push(seat);
         self.say(WorldEvent::NodeStarted { node });
-        let names = self.names.clone();
-        self.director.started(now, node, &names.get());
+        self.director.started(now, node, &self.names);
     }
 
     fn end_process(&mut self, seat: Seat, how: Stop, lost_disk: bool) {
@@ -499,8 +486,7 @@ impl World {
             self.slots[seat].disk.replaced(now);
         }
         self.say(WorldEvent::NodeStopped { node, how, lost_disk });
-        let names = self.names.clone();
-        self.director.stopped(now, node, how, &names.get());
+        self.director.stopped(now, node, how, &self.names);
     }
 
     fn set_paused(&mut self, seat: Seat, paused: bool) {
@@ -515,8 +501,7 @@ impl World {
             self.instant.ready.push(seat);
         }
         self.say(if paused { WorldEvent::Paused { node } } else { WorldEvent::Resumed { node } });
-        let names = self.names.clone();
-        self.director.paused(self.now, node, paused, &names.get());
+        self.director.paused(self.now, node, paused, &self.names);
     }
 
     fn drift_clock(&mut self, seat: Seat, ppm: Option<i32>) {

@@ -33,8 +33,6 @@ pub struct Slot {
     pub chain: Chain,
     pub life: Life,
     pub incarnation: u64,
-    /// When the agenda looks at this node next.
-    pub scheduled: Option<Instant>,
     /// Steps taken in all lives.
     pub nth: u64,
     /// How long one step keeps a slow process busy.
@@ -93,7 +91,6 @@ impl Slot {
             chain: Chain::default(),
             life: Life::Down,
             incarnation: 0,
-            scheduled: None,
             nth: 0,
             slow: Duration::ZERO,
             first_drift,
