@@ -17,6 +17,7 @@ use trial_model::{
     protocol::{
         ApiKey, ErrorCode, Request, Response,
         fetch::{FetchRequest, PartitionFetch, PartitionFetched},
+        list_offsets::{ListOffsetsRequest, OffsetSpec, PartitionListOffsets, PartitionOffsets},
         produce::{Acks, PartitionProduce, ProduceRequest, Produced},
     },
     time::{Instant, Timestamp},
@@ -162,6 +163,16 @@ impl Cluster {
         self.world.now()
     }
 
+    /// Waits until some node has told of something since a moment; which, and when.
+    pub fn until(&mut self, since: Instant, what: impl Fn(NodeId, &Event) -> bool) -> (Instant, NodeId) {
+        let find = |world: &World| {
+            let hit = |(at, node, event): &&(Instant, NodeId, Event)| *at >= since && what(*node, event);
+            world.told.iter().rfind(hit).map(|(at, node, _)| (*at, *node))
+        };
+        self.world.wait(|world| find(world).is_some());
+        find(&self.world).expect("it never came")
+    }
+
     /// Everything that nodes told from a moment on.
     pub fn told(&self, since: Instant) -> impl Iterator<Item = &(Instant, NodeId, Event)> {
         self.world.told.iter().filter(move |(at, _, _)| *at >= since)
@@ -190,6 +201,12 @@ impl Cluster {
     pub fn asked(&self, by: NodeId, api: ApiKey) -> Vec<(Instant, Request)> {
         let letters = self.world.mail.iter().filter(|(_, letter)| letter.from == by && letter.api == api);
         letters.filter_map(|(at, letter)| Some((*at, letter.request()?.clone()))).collect()
+    }
+
+    /// The answers of a kind that a node was sent, and when.
+    pub fn answered(&self, to: NodeId, api: ApiKey) -> Vec<(Instant, Response)> {
+        let letters = self.world.mail.iter().filter(|(_, letter)| letter.to == to && letter.api == api);
+        letters.filter_map(|(at, letter)| Some((*at, letter.response()?.clone()))).collect()
     }
 
     /// The produce requests that a producer has sent, and when.
@@ -258,6 +275,16 @@ impl Cluster {
         let fetched = self.fetch(from, partition, 0);
         assert_eq!(fetched.error, None);
         values(&fetched.batches)
+    }
+
+    /// Asks for an offset.
+    pub fn offset(&mut self, from: NodeId, partition: TopicPartition, spec: OffsetSpec) -> PartitionOffsets {
+        let asked = PartitionListOffsets { partition: partition.into(), current_leader_epoch: None, spec };
+        let request = ListOffsetsRequest { replica: None, partitions: vec![asked] };
+        match self.ask(from, Request::ListOffsets(request)) {
+            Some(Response::ListOffsets(mut response)) => response.partitions.remove(0),
+            other => panic!("another answer: {other:?}"),
+        }
     }
 
     /// A broker's replica of a partition.
