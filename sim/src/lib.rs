@@ -22,9 +22,12 @@ pub mod panics;
 pub mod run;
 pub mod simulate;
 
+pub mod bucket;
+
 pub mod report;
 pub mod cli;
 
+pub use bucket::Signature;
 pub use digest::Digest;
 pub use run::{Engine, Options, Run};
 pub use scenario::Scenario;

@@ -1,7 +1,7 @@
 //! What are the nodes and topics of this run called?
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt::{self, Formatter},
 };
 
@@ -41,6 +41,11 @@ impl RunNames {
     /// The node of a name.
     pub fn node_named(&self, name: &str) -> Option<NodeId> {
         self.nodes.iter().find(|(_, called)| *called == name).map(|(node, _)| *node)
+    }
+
+    /// Every name of a node or a topic that was ever given.
+    pub fn all(&self) -> BTreeSet<&str> {
+        self.nodes.values().map(String::as_str).chain(self.topics.values().map(TopicName::as_str)).collect()
     }
 
     /// What a partition is called: `orders-0`.
