@@ -14,6 +14,9 @@ mod promises {
     pub mod sending;
     pub mod consuming;
     pub mod replicating;
+    pub mod electing;
+    pub mod storing;
+    pub mod agreeing;
 }
 
 use std::{fs, path::PathBuf};

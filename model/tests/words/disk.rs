@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use trial_model::disk::{Content, DiskDone, DiskError, DiskOp, DiskReply, DiskRequest, FileKind, FileName};
+use trial_model::{
+    disk::{Content, Dir, DiskDone, DiskError, DiskOp, DiskReply, DiskRequest, FileKind, FileName},
+    units::TopicPartition,
+};
 
 /// A file's bytes, in the page cache and on the platter.
 #[derive(Clone, Debug, Default)]
@@ -64,6 +67,14 @@ impl Disk {
             DiskOp::RemoveDir => self.entries.retain(|name, _| name.dir != file.dir),
         }
         Ok(DiskDone::Written)
+    }
+
+    /// The segment files of a log and how long they are.
+    pub fn segments(&self, partition: TopicPartition) -> Vec<(String, u64)> {
+        let of_log =
+            |name: &FileName| name.dir == Dir::Log(partition) && matches!(name.kind, FileKind::Segment(_));
+        let files = self.entries.iter().filter(|(name, _)| of_log(name));
+        files.map(|(name, inode)| (name.to_string(), self.inodes[*inode].cache.len() as u64)).collect()
     }
 
     fn create(&mut self, file: FileName) -> &mut Inode {

@@ -15,7 +15,7 @@ use trial_model::{
     node::{Node, Role, Setup},
     protocol::{ApiKey, Request, Response},
     time::{Instant, Now, Timestamp},
-    units::{CorrelationId, NodeId, NodeRole, NodeSet},
+    units::{CorrelationId, NodeId, NodeRole, NodeSet, TopicPartition},
 };
 
 use super::{disk::Disk, names::Book};
@@ -309,6 +309,11 @@ impl World {
     pub fn release_disk(&mut self, id: NodeId) {
         self.disk_holds.remove(&id);
         self.work_disk(id);
+    }
+
+    /// The segment files of a log, those that are about to be removed among them, and how long they are.
+    pub fn files(&self, id: NodeId, partition: TopicPartition) -> Vec<(String, u64)> {
+        self.disks.get(&id).map(|disk| disk.segments(partition)).unwrap_or_default()
     }
 
     fn disconnect(&mut self, connection: ConnectionId, but: Option<NodeId>) {
