@@ -194,9 +194,14 @@ pub fn who_is_not_in_sync_is_not_elected_because_it_is_preferred() {
             other => panic!("another answer: {other:?}"),
         }
     };
-    assert_eq!(elect(&mut cluster), Some(ErrorCode::PreferredLeaderNotAvailable));
-    assert_eq!(cluster.state(orders).leader, Some(B2));
+    assert_eq!(elect(&mut cluster), Some(ErrorCode::PreferredLeaderNotAvailable), "it is dead");
+    cluster.world.hold(B1, B2, Some(ApiKey::Fetch));
     cluster.world.start(B1);
+    let since = cluster.now();
+    cluster.until(since, |_, event| event.kind() == EventKind::BrokerUnfenced);
+    assert_eq!(elect(&mut cluster), Some(ErrorCode::PreferredLeaderNotAvailable), "it is not in sync");
+    assert_eq!(cluster.state(orders).leader, Some(B2));
+    cluster.world.release(B1, B2);
     cluster.until_state(orders, |state| state.isr.len() == 2);
     assert_eq!(elect(&mut cluster), None);
     assert_eq!(cluster.state(orders).leader, Some(B1));
