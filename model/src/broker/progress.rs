@@ -209,19 +209,20 @@ impl Broker {
     }
 
     /// Proposes somebody into the ISR who fetches all the time, but has nothing new to say: what it waited for
-    /// has happened here.
+    /// has happened here. Who has not fetched for long is looked at when it does.
     fn expand_by_someone(&mut self, now: Now, slot: Slot, effects: &mut Effects) {
         let since = self.config.replica_lag_time_max_ms;
         let Some(replica) = self.replicas.get(slot) else { return };
         let out = |id: &NodeId| replica.partition.isr().is_some_and(|isr| !isr.maximal().contains(*id));
-        let fetching: alloc::vec::Vec<NodeId> = replica
-            .readers
-            .iter()
-            .filter_map(|(connection, _)| self.sessions.get(*connection))
-            .filter(|session| now.monotonic.since(session.asked_at) <= since)
-            .filter_map(|session| session.replica.map(|state| state.replica))
-            .filter(out)
-            .collect();
+        let mut fetching = alloc::vec::Vec::new();
+        for (connection, at) in &replica.readers {
+            let Some(session) = self.sessions.get_mut(*connection) else { continue };
+            match session.replica.map(|state| state.replica).filter(out) {
+                Some(id) if now.monotonic.since(session.asked_at) <= since => fetching.push(id),
+                Some(_) => session.owe(*at),
+                None => {}
+            }
+        }
         for id in fetching {
             self.maybe_expand(slot, id, effects);
         }

@@ -57,6 +57,8 @@ pub struct Session {
     free: Vec<u32>,
     /// Where something may be new, in order.
     dirty: Vec<u32>,
+    /// Partitions to be looked at with the next fetch, as if it named them.
+    owed: Vec<u32>,
     /// Where the next answer begins to look, so that the first partitions do not take all the room.
     first: u32,
 }
@@ -88,6 +90,7 @@ impl Session {
             index: BTreeMap::new(),
             free: Vec::new(),
             dirty: Vec::new(),
+            owed: Vec::new(),
             first: 0,
         }
     }
@@ -106,6 +109,14 @@ impl Session {
     pub fn mark(&mut self, at: u32) {
         if let Err(place) = self.dirty.binary_search(&at) {
             self.dirty.insert(place, at);
+        }
+    }
+
+    /// Something has changed for its follower here that matters once it fetches again: that the next fetch
+    /// need not name the partition does not mean that it is not for it.
+    pub fn owe(&mut self, at: u32) {
+        if !self.owed.contains(&at) {
+            self.owed.push(at);
         }
     }
 
@@ -174,7 +185,7 @@ impl Session {
 /// What a fetch has changed in its session.
 #[derive(Clone, Debug, Default)]
 pub struct Taken {
-    /// The partitions that the request names; all of the session's if its follower last spoke by another.
+    /// The partitions that the request names, and those that it was [owed](Session::owe); all of the session's if its follower last spoke by another.
     pub named: Vec<u32>,
     /// Those that are not read any more, with their replicas here.
     pub dropped: Vec<(u32, Slot)>,
@@ -244,6 +255,7 @@ impl Sessions {
             session.index.clear();
             session.free.clear();
             session.dirty.clear();
+            session.owed.clear();
             session.first = 0;
         }
         for partition in request.forgotten {
@@ -256,6 +268,11 @@ impl Sessions {
             let at = session.set(asked);
             session.mark(at);
             taken.named.push(at);
+        }
+        for at in core::mem::take(&mut session.owed) {
+            if session.entry(at).is_some() && !taken.named.contains(&at) {
+                taken.named.push(at);
+            }
         }
         // A fetch that was late on an old connection has put its follower back to where it was then. The
         // follower does not know, and names only what has moved: what it said here before is said again.
@@ -344,6 +361,19 @@ mod tests {
         let session = sessions.get_mut(CALLER.connection).expect("still there");
         assert_eq!(session.marked(), [1]);
         assert_eq!(session.all(), [1, 2]);
+    }
+
+    #[test]
+    fn what_is_owed_comes_with_the_next_fetch_and_once() {
+        let mut sessions = Sessions::default();
+        sessions.take_in(CALLER, fetch(&[0, 1, 2], false, &[]), Instant::ZERO);
+        for _ in 0..2 {
+            sessions.get_mut(CALLER.connection).expect("it fetches").owe(1);
+        }
+        sessions.get_mut(CALLER.connection).expect("it fetches").owe(2);
+        let taken = sessions.take_in(CALLER, fetch(&[], true, &[2]), Instant::ZERO);
+        assert_eq!(taken.named, [1], "the other is not read any more");
+        assert!(sessions.take_in(CALLER, fetch(&[], true, &[]), Instant::ZERO).named.is_empty());
     }
 
     #[test]
