@@ -170,9 +170,15 @@ impl Log {
     }
 
     /// `flush.messages`, and the beginning of `flush.ms`.
+    ///
+    /// An append that makes it too many is not over before it is flushed, as Kafka flushes before it returns:
+    /// with `flush.messages` 1 nothing is acknowledged, or vouched for by a follower, that could still be lost.
     fn flush_if_many(&mut self, now: Now, disk: &mut DiskWork) {
         if (self.end - self.flush_asked()).0 >= self.config.flush_messages {
             self.flush(disk);
+            if self.flush_asked() == self.end {
+                self.storing.await_flush();
+            }
         } else if self.dirty_since.is_none() {
             self.dirty_since = Some(now.monotonic);
         }

@@ -163,7 +163,9 @@ impl Log {
             (Err(error), _) => return Err(*error),
             (Ok(_), Wait::Nothing) => {}
             (Ok(_), Wait::Write) => progress.written = self.on_written(reply.tag, events),
-            (Ok(_), Wait::Flush) => progress.flushed = self.on_flushed(reply.tag, disk, events),
+            (Ok(_), Wait::Flush) => {
+                (progress.written, progress.flushed) = self.on_flushed(reply.tag, disk, events);
+            }
             (Ok(DiskDone::Read(bytes)), Wait::Read) => {
                 progress.cold = self.cold_read(reply.tag, bytes.clone(), disk);
             }
@@ -179,8 +181,13 @@ impl Log {
     }
 
     fn on_written(&mut self, tag: DiskTag, events: &mut Vec<Event>) -> bool {
+        let end = self.storing.written(tag);
+        self.written_up_to(end, events)
+    }
+
+    fn written_up_to(&mut self, end: Option<Offset>, events: &mut Vec<Event>) -> bool {
         let before = self.written;
-        self.written = self.storing.written(tag).map_or(before, |end| end.max(before));
+        self.written = end.map_or(before, |end| end.max(before));
         assert!(self.written <= self.end, "nothing is written that was not appended");
         if self.written > before {
             events.push(Event::Written { partition: self.partition, end: self.written });
@@ -188,16 +195,19 @@ impl Log {
         self.written > before
     }
 
-    fn on_flushed(&mut self, tag: DiskTag, disk: &mut DiskWork, events: &mut Vec<Event>) -> bool {
+    /// Says whether more is written, and whether more is flushed.
+    fn on_flushed(&mut self, tag: DiskTag, disk: &mut DiskWork, events: &mut Vec<Event>) -> (bool, bool) {
         let before = self.flushed;
         self.flushed = self.storing.flushed(tag).map_or(before, |end| end.max(before));
         if self.flushed == before {
-            return false;
+            return (false, false);
         }
+        let end = self.storing.written_as_flushed(self.flushed);
+        let written = self.written_up_to(end, events);
         assert!(self.flushed <= self.end, "nothing is flushed that was not appended");
         events.push(Event::Flushed { partition: self.partition, end: self.flushed });
         self.seal_flushed(disk);
-        true
+        (written, true)
     }
 
     /// Removes the log's directory with everything in it. The log is of no use any more. Durable once the

@@ -301,6 +301,24 @@ fn flush_by_count_and_by_time() {
 }
 
 #[test]
+fn what_must_be_flushed_is_not_written_before() {
+    let mut bench = Bench::new(LogConfig { flush_messages: 2, ..tiny() });
+    bench.append(3, 1, 1);
+    // The epoch is saved, too, and that is nobody's business here.
+    bench.work.retain(|request| matches!(request.file.kind, FileKind::Segment(_)));
+    let mut seen = Vec::new();
+    for request in core::mem::take(&mut bench.work) {
+        let flushes = matches!(request.op, DiskOp::Flush | DiskOp::SyncDir);
+        let reply = bench.disk.perform(request);
+        bench.log.on_disk(at(0), &reply, &mut bench.work, &mut bench.events).expect("it is well");
+        seen.push((flushes, bench.log.written().0, bench.log.flushed().0));
+    }
+    let appends = [(false, 1, 0), (false, 1, 0)];
+    let flushes = [(true, 1, 0), (true, 2, 2)];
+    assert_eq!(seen, [&appends[..], &flushes, &[(false, 3, 2)]].concat());
+}
+
+#[test]
 fn a_segment_rolls_when_its_records_span_too_long() {
     let mut bench = Bench::new(LogConfig { segment_ms: Duration::from_millis(10), ..tiny() });
     for time in [1_000, 1_010, 1_011, 1_012] {

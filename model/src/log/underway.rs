@@ -64,6 +64,8 @@ struct PendingWrite {
     tag: DiskTag,
     end: Offset,
     done: bool,
+    /// Whether it counts only once it is flushed, too.
+    until_flushed: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -250,19 +252,38 @@ impl Storing {
 
     /// An append was asked for that brings the log to `end`.
     pub(super) fn expect_write(&mut self, tag: DiskTag, end: Offset) {
-        self.writes.push_back(PendingWrite { tag, end, done: false });
+        self.writes.push_back(PendingWrite { tag, end, done: false, until_flushed: false });
     }
 
     /// An append is done; returns up to where the log is written without a gap, if that is news. Segments
     /// are different files and may answer in any order.
     pub(super) fn written(&mut self, tag: DiskTag) -> Option<Offset> {
         self.writes.iter_mut().find(|write| write.tag == tag)?.done = true;
+        self.written_by_now()
+    }
+
+    fn written_by_now(&mut self) -> Option<Offset> {
         let mut end = None;
-        while let Some(write) = self.writes.front().filter(|write| write.done) {
+        while let Some(write) = self.writes.front().filter(|write| write.done && !write.until_flushed) {
             end = Some(write.end);
             self.writes.pop_front();
         }
         end
+    }
+
+    /// The newest append does not count as written before it is flushed.
+    pub(super) fn await_flush(&mut self) {
+        if let Some(write) = self.writes.back_mut() {
+            write.until_flushed = true;
+        }
+    }
+
+    /// The log is flushed up to `end`; returns up to where it is written, if that is news.
+    pub(super) fn written_as_flushed(&mut self, end: Offset) -> Option<Offset> {
+        for write in self.writes.iter_mut().filter(|write| write.until_flushed && write.end <= end) {
+            write.until_flushed = false;
+        }
+        self.written_by_now()
     }
 
     /// Flushes were asked for, in the requests after number `before`, of everything up to `end`.
