@@ -84,6 +84,8 @@ struct Waiting {
     /// The file whose name it takes, if it is a renaming.
     replaces: Option<FileId>,
     due: Instant,
+    /// How long it takes on a disk that nothing is wrong with.
+    takes: Duration,
     nth: u64,
     request: DiskRequest,
 }
@@ -147,16 +149,23 @@ impl Disk {
     fn ask(&mut self, now: Instant, request: DiskRequest) {
         let takes = self.takes(kind_of(&request.op));
         let file = self.files.hold(request.file);
+        let replaces = match request.op {
+            DiskOp::Rename(suffix) => Some(self.files.hold(request.file.with(suffix))),
+            _ => None,
+        };
+        self.asked += 1;
+        self.line_up(now, Waiting { file, replaces, due: Instant::FOREVER, takes, nth: self.asked, request });
+    }
+
+    /// Puts an operation behind those that it has to wait for; it is done no later than was planned before.
+    fn line_up(&mut self, now: Instant, mut waiting: Waiting) {
+        let (request, file, replaces) = (&waiting.request, waiting.file, waiting.replaces);
         let mut ready = now.max(self.files.busy_until(file));
         if !self.removals.is_empty() {
             self.removals.retain(|(_, until)| *until > now);
             let here = self.removals.iter().filter(|(dir, _)| *dir == request.file.dir);
             ready = here.fold(ready, |ready, (_, until)| ready.max(*until));
         }
-        let replaces = match request.op {
-            DiskOp::Rename(suffix) => Some(self.files.hold(request.file.with(suffix))),
-            _ => None,
-        };
         ready = match request.op {
             DiskOp::Rename(_) => replaces.map_or(ready, |file| ready.max(self.files.busy_until(file))),
             DiskOp::SyncDir | DiskOp::RemoveDir => {
@@ -165,14 +174,15 @@ impl Disk {
             DiskOp::List => ready.max(self.last_due(|_| true)),
             _ => ready,
         };
-        let due = ready + takes;
+        let due = (ready + self.slowed(waiting.takes)).min(waiting.due);
         if request.op == DiskOp::RemoveDir {
             self.removals.push((request.file.dir, due));
         }
         self.files.set_busy(file, due);
         replaces.into_iter().for_each(|file| self.files.set_busy(file, due));
-        self.asked += 1;
-        let waiting = Some(Waiting { file, replaces, due, nth: self.asked, request });
+        waiting.due = due;
+        let nth = waiting.nth;
+        let waiting = Some(waiting);
         let slot = match self.free.pop() {
             Some(slot) => {
                 self.waiting[slot as usize] = waiting;
@@ -183,7 +193,7 @@ impl Disk {
                 u32::try_from(self.waiting.len() - 1).expect("fewer than 2^32 operations wait")
             }
         };
-        self.due.push(Reverse((due, self.asked, slot)));
+        self.due.push(Reverse((due, nth, slot)));
     }
 
     /// When the last operation is done that waits in such a directory.
@@ -198,7 +208,10 @@ impl Disk {
             OpKind::Flush => &self.config.flush,
             OpKind::Read => &self.config.read,
         };
-        let takes = latency.draw(&mut self.pace);
+        latency.draw(&mut self.pace)
+    }
+
+    fn slowed(&self, takes: Duration) -> Duration {
         if self.faults.is_empty() {
             return takes;
         }
@@ -368,10 +381,27 @@ impl Disk {
     }
 
     /// From `now` on, the fault `id` is off. Says whether it was on; rot in what is stored never is.
-    pub fn end(&mut self, id: FaultId, _now: Instant) -> bool {
-        let before = self.faults.len();
-        self.faults.retain(|other| other.id != id);
-        self.faults.len() < before
+    pub fn end(&mut self, id: FaultId, now: Instant) -> bool {
+        let Some(at) = self.faults.iter().position(|other| other.id == id) else { return false };
+        if let DiskFault::Slow { .. } = self.faults.remove(at).fault {
+            self.hurry(now);
+        }
+        true
+    }
+
+    /// The disk is as fast as it was: whatever has queued up while it was slow takes its time from now.
+    fn hurry(&mut self, now: Instant) {
+        let mut waiting: Vec<Waiting> = std::mem::take(&mut self.waiting).into_iter().flatten().collect();
+        waiting.sort_unstable_by_key(|w| w.nth);
+        self.due.clear();
+        self.free.clear();
+        self.removals.clear();
+        for Waiting { file, replaces, .. } in &waiting {
+            replaces.iter().chain([file]).for_each(|file| self.files.set_busy(*file, now));
+        }
+        for waiting in waiting {
+            self.line_up(now, waiting);
+        }
     }
 
     /// Every file as the page cache has it, with its length, in order.

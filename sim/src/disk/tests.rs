@@ -373,6 +373,20 @@ fn a_slow_disk_takes_longer() {
 }
 
 #[test]
+fn what_has_queued_up_on_a_slow_disk_is_done_soon_after() {
+    let mut bench = Bench::seeded(1);
+    bench.disk.begin(bench.now, FaultId(1), DiskFault::Slow { add: Duration::from_secs(1), factor: 1 });
+    for _ in 0..100 {
+        bench.ask(SEGMENT, DiskOp::Append(Content::Bytes("x".into())));
+    }
+    bench.disk.end(FaultId(1), Instant(1_000_000));
+    let replies = bench.run();
+    assert_eq!(replies.len(), 100);
+    assert!(bench.now < Instant(1_000_000_000), "{}", bench.now);
+    assert_eq!(bench.disk.read_raw(SEGMENT).expect("it is there").len(), 100);
+}
+
+#[test]
 fn rot_flips_one_bit() {
     let flipped = |a: &[u8], b: &[u8]| -> u32 { a.iter().zip(b).map(|(a, b)| (a ^ b).count_ones()).sum() };
     let mut bench = Bench::seeded(1);
