@@ -327,7 +327,6 @@ fn judge_setup(scenario: &Scenario, cast: &Cast) -> JudgeSetup {
         topics,
         topic_defaults: defaults,
         elr: controller.eligible_leader_replicas_enable,
-        forgive_unclean_deaths: false,
         only: (!named.is_empty()).then_some(named),
         demanded: match scenario.expect {
             Expect::Violates(check) => Some(check.0.into()),

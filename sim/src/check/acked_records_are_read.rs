@@ -36,10 +36,7 @@ impl Check for AckedRecordsAreRead {
         for sent in unseen {
             let partition = &scene.history.partitions[sent.place as usize];
             let offset = sent.acked_at.unwrap_or_default();
-            let forgives = scene.setup.forgive_unclean_deaths;
-            let known = scene.cluster.partition(partition.id).filter(|_| forgives);
-            let forgiven = known.is_some_and(|known| scene.forgives_loss_at(known, offset));
-            if forgiven || is_deleted(scene, partition, offset) {
+            if scene.forgives_loss_of(INFO.name, sent) || is_deleted(scene, partition, offset) {
                 continue;
             }
             found.report(INFO.name, Some(partition.id), |n| {

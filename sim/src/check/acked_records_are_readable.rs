@@ -63,9 +63,7 @@ pub(super) fn is_lost(scene: Scene<'_>, sent: &Sent) -> bool {
     let Some(offset) = sent.acked_at.filter(|offset| !is_deleted(scene, partition, *offset)) else {
         return false;
     };
-    let forgives = scene.setup.forgive_unclean_deaths;
-    let known = scene.cluster.partition(partition.id).filter(|_| forgives);
-    if known.is_some_and(|known| scene.forgives_loss_at(known, offset)) {
+    if scene.forgives_loss_of(INFO.name, sent) {
         return false;
     }
     if partition.audit_complete || offset < partition.audited_to {

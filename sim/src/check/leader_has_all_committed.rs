@@ -109,6 +109,7 @@ pub(super) fn moved(partition: &crate::mirror::Partition, n: &dyn trial_model::e
 #[cfg(test)]
 mod tests {
     use super::{super::testing::*, INFO};
+    use crate::world_event::Stop;
 
     #[test]
     fn a_leader_without_a_committed_record_is_noticed() {
@@ -126,6 +127,34 @@ mod tests {
         // A leader that nobody told of its fall commits what the new one has as well.
         bench.hw(1, 1, 1, &[1, 2, 3]);
         assert_eq!(bench.fired(), 0);
+    }
+
+    /// A record is committed on all three; then those die uncleanly who are told, and those are back who are
+    /// told. Broker 2 has lost it, is elected and leads.
+    fn loses(dead: &[u32], back: &[u32], min_insync: usize, unclean: bool) -> u64 {
+        let mut bench = Bench::with(INFO.name, |setup| {
+            setup.elr = true;
+            setup.topic_defaults.min_insync = min_insync;
+        });
+        bench = bench.begun();
+        bench.replicated(0, 1, 7, &[2, 3]).hw(1, 1, 1, &[1, 2, 3]).shrink(1, 1, &[1, 2]);
+        for nth in dead {
+            bench.stop(b(*nth), Stop::PowerLoss);
+        }
+        for nth in back {
+            bench.start(b(*nth)).recovered(*nth, u64::from(*nth != 2), None);
+        }
+        bench.elected(2, 2, &[2], unclean).leads(2, 2);
+        bench.fired()
+    }
+
+    #[test]
+    fn a_loss_is_lawful_only_if_all_who_could_be_elected_died_uncleanly() {
+        assert_eq!(loses(&[1, 2], &[1, 2], 2, true), 0, "nobody is left who is known to have everything");
+        assert_eq!(loses(&[1, 2], &[2], 2, true), 1, "broker 1 may come back, and may have shut down well");
+        assert_eq!(loses(&[2], &[2], 2, true), 1, "broker 1 lives");
+        assert_eq!(loses(&[1, 2], &[1, 2], 3, true), 1, "three must die to lose what three must have");
+        assert_eq!(loses(&[1, 2], &[1, 2], 2, false), 1, "a clean election loses nothing");
     }
 
     #[test]

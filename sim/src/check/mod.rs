@@ -25,8 +25,8 @@ pub use self::{
     setup::{ClientInfo, ClientKind, JudgeSetup, Patience, TopicRules},
 };
 use crate::{
-    history::History,
-    mirror::{Cluster, Partition},
+    history::{History, Sent},
+    mirror::{Cluster, Loss, Partition},
     world_event::WorldEvent,
 };
 
@@ -84,17 +84,34 @@ pub struct Scene<'a> {
 
 impl Scene<'_> {
     /// Whether more of a partition's replicas have died than its configuration protects from.
+    ///
+    /// With eligible leader replicas (KIP-966) that is so in one case only: the controllers had nobody left who
+    /// was known to have everything, `min.insync.replicas` of them having died uncleanly, and elected the last
+    /// leader, in an election that they call unclean. Until it leads, and loses what it does not have.
     fn forgives(&self, partition: &Partition) -> bool {
-        self.setup.forgives(partition.deaths(), partition.min_insync())
+        partition.pardon || self.setup.forgives(partition.lossy(), partition.min_insync())
     }
 
-    /// Whether committed records at `offset` were lost with more dead replicas than the configuration protects
-    /// from, or in an election that the topic allows.
-    fn forgives_loss_at(&self, partition: &Partition, offset: Offset) -> bool {
-        partition.losses.iter().filter(|loss| loss.from <= offset && offset < loss.to).any(|loss| {
-            (loss.unclean && partition.rules.unclean)
-                || self.setup.forgives(loss.deaths, partition.min_insync())
+    /// Whether committed records at `offset` were lost so, or in an election that the topic allows, at `since`
+    /// or later.
+    fn forgives_loss_at(&self, partition: &Partition, offset: Offset, since: Instant) -> bool {
+        let here = |loss: &&Loss| loss.from <= offset && offset < loss.to && loss.by.at >= since;
+        partition.losses.iter().filter(here).any(|loss| {
+            loss.pardoned
+                || (loss.unclean && partition.rules.unclean)
+                || self.setup.forgives(loss.lossy, partition.min_insync())
         })
+    }
+
+    /// Whether an acknowledged record may be gone: it was lost as above, and the scenario is not a lesson about
+    /// just that.
+    fn forgives_loss_of(&self, check: &str, sent: &Sent) -> bool {
+        let (Some(place), Some(offset)) = (self.history.partitions.get(sent.place as usize), sent.acked_at)
+        else {
+            return false;
+        };
+        let known = self.cluster.partition(place.id).filter(|_| !self.setup.demands(check));
+        known.is_some_and(|known| self.forgives_loss_at(known, offset, sent.at))
     }
 }
 

@@ -29,7 +29,10 @@ impl Check for OneValuePerOffset {
         if now == before || record(now).value == record(before).value {
             return;
         }
-        if scene.cluster.partition(id).is_some_and(|known| scene.forgives_loss_at(known, offset)) {
+        if scene.cluster.partition(id).is_some_and(|known| {
+            let since = record(before).at;
+            scene.forgives_loss_at(known, offset, since)
+        }) {
             return;
         }
         let node = scene.node;

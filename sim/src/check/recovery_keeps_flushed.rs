@@ -49,9 +49,10 @@ impl Check for RecoveryKeepsFlushed {
         if self.damaged.contains(scene.node) || ended == Stop::Halted(Halt::DiskFailed) {
             return;
         }
-        let floor = if ended == Stop::PowerLoss { replica.flushed } else { replica.written };
+        // A process that dies while it reads back what a power failure left has not lost it.
+        let floor = if replica.lost_power { replica.flushed } else { replica.written };
         let wrong = if end < floor && floor > partition.trunk.start && floor > replica.start {
-            let what = if ended == Stop::PowerLoss { "flushed" } else { "written" };
+            let what = if replica.lost_power { "flushed" } else { "written" };
             Some(format!("it ends at {end}, but {floor} was {what}"))
         } else if end > replica.end && !replica.cut_since_flush {
             Some(format!("it ends at {end}, but only {} was appended", replica.end))
@@ -127,6 +128,20 @@ mod tests {
         let mut bench = two_records();
         bench.stop(b(2), Stop::PowerLoss).start(b(2)).recovered(2, 1, Some(7));
         assert_eq!(bench.fired(), 0);
+    }
+
+    #[test]
+    fn a_crash_on_the_way_back_from_a_power_loss_may_lose_what_that_has_lost() {
+        let mut bench = two_records();
+        bench.stop(b(2), Stop::PowerLoss).start(b(2)).stop(b(2), Stop::Crash).start(b(2));
+        bench.recovered(2, 1, Some(7));
+        assert_eq!(bench.fired(), 0);
+        bench.append(b(2), Follower, 1, 1, 8).stop(b(2), Stop::Crash).start(b(2)).recovered(2, 1, Some(7));
+        assert_eq!(bench.fired(), 0, "nobody said that the second was written");
+        let mut bench = two_records();
+        bench.stop(b(2), Stop::PowerLoss).start(b(2)).stop(b(2), Stop::Crash).start(b(2));
+        bench.recovered(2, 0, None);
+        assert_eq!(bench.fired(), 1, "the first was flushed");
     }
 
     #[test]

@@ -99,9 +99,6 @@ pub struct JudgeSetup {
     pub demanded: Option<String>,
     /// Checks that are not run.
     pub except: BTreeSet<String>,
-    /// Whether a loss is forgiven once as many replicas have died uncleanly as the configuration asks to be in
-    /// sync, although their disks may have kept everything: KIP-966 cannot tell.
-    pub forgive_unclean_deaths: bool,
     /// How long is too long.
     pub patience: Patience,
     /// How many violations of one check are kept; 4 if zero.
@@ -119,10 +116,10 @@ impl JudgeSetup {
         self.clients.iter().find(|client| client.node == node)
     }
 
-    /// Whether replicas that died so are more than `min_insync` protects from: how many lost records, and how
-    /// many died uncleanly.
-    pub fn forgives(&self, (lossy, unclean): (usize, usize), min_insync: usize) -> bool {
-        lossy >= min_insync || (self.forgive_unclean_deaths && unclean >= min_insync)
+    /// Whether more replicas have lost records than `min_insync` protects from: so many, and of them so many
+    /// because a disk lied. Eligible leader replicas protect from all but the latter.
+    pub fn forgives(&self, (lossy, deceived): (usize, usize), min_insync: usize) -> bool {
+        (if self.elr { deceived } else { lossy }) >= min_insync
     }
 
     /// Whether a promise is held also against clients whose settings do without it.

@@ -141,6 +141,10 @@ pub struct Replica {
     pub lossy: bool,
     /// Whether its process died uncleanly and it has not joined the ISR or led since.
     pub unclean: bool,
+    /// Whether its disk has lied: what it lost, no protocol could know of.
+    pub deceived: bool,
+    /// Whether the power was lost since it was last read back.
+    pub lost_power: bool,
     /// Up to where it reached before it lost records, while it has not reached there again: whoever counts it
     /// may not know yet.
     pub lost_to: Option<Offset>,
@@ -169,6 +173,8 @@ impl Replica {
             epoch: LeaderEpoch(0),
             lossy: false,
             unclean: false,
+            deceived: false,
+            lost_power: false,
             lost_to: None,
             open: false,
             ghosts: Vec::new(),
@@ -258,7 +264,8 @@ impl Replica {
         let node = self.node;
         let (role, epoch, open) = (self.role, self.epoch, self.open);
         let (lossy, unclean, lost_to) = (self.lossy, self.unclean, self.lost_to);
-        let empty = Replica::new(node);
+        let (deceived, lost_power) = (self.deceived, self.lost_power);
+        let empty = Replica { deceived, lost_power, ..Replica::new(node) };
         *self = Replica { role, epoch, open, lossy, unclean, lost_to, cut_since_flush: true, ..empty };
         (self.start, self.end, self.agreed) = (start, start, start);
     }
@@ -308,6 +315,7 @@ impl Replica {
         // What is read back is brought to the platter before it is used.
         let flushed_before = std::mem::replace(&mut self.flushed, end);
         self.open = true;
+        self.lost_power = false;
         self.high_watermark = None;
         self.settle(trunk);
         let known = self.tail.back().map_or(self.agreed, |last| last.end);

@@ -16,9 +16,10 @@ use trial_model::{
     event::{BrokerState, Event, PartitionState},
     machine::Halt,
     time::Instant,
-    units::{BrokerEpoch, LeaderEpoch, NodeId, NodeRole, Offset, TopicId, TopicPartition},
+    units::{BrokerEpoch, LeaderEpoch, NodeId, NodeRole, NodeSet, Offset, TopicId, TopicPartition},
 };
 
+use self::partition::End;
 pub use self::{
     log::{Compared, Entry, Replica, Trunk},
     partition::{Elected, Leadership, Loss, Moved, Partition},
@@ -97,6 +98,11 @@ pub struct Broker {
 }
 
 impl Broker {
+    /// Whether it runs, and has not been told its epoch in this life.
+    pub fn is_returning(&self) -> bool {
+        self.process.alive && self.epoch.is_none()
+    }
+
     /// Whether it serves in the life that the controller knows of: it may lead and count as in sync.
     pub fn serves(&self) -> bool {
         self.process.alive && self.epoch.is_some() && self.epoch == self.registered && !self.fenced
@@ -365,7 +371,11 @@ impl Cluster {
         unclean: bool,
     ) {
         if self.news(now, node, at) {
-            self.partition_mut(id).told(now, state, unclean);
+            let returning = match unclean {
+                true => self.brokers().filter(|(_, it)| it.is_returning()).map(|(id, _)| id).collect(),
+                false => NodeSet::new(),
+            };
+            self.partition_mut(id).told(now, state, unclean, &returning);
         }
     }
 
@@ -424,7 +434,11 @@ impl Cluster {
             }
             WorldEvent::FaultBegan { id, .. } => self.faults.push(id.clone()),
             WorldEvent::FaultEnded { id } => self.faults.retain(|fault| fault != id),
-            WorldEvent::DiskDamaged { .. } | WorldEvent::PhaseBegan(_) => {}
+            WorldEvent::DiskDamaged { node, .. } => {
+                let logs = self.partitions.iter_mut().chain([&mut self.quorum.log]);
+                logs.filter(|log| log.replica(*node).is_some()).for_each(|log| log.deceived(*node));
+            }
+            WorldEvent::PhaseBegan(_) => {}
         }
     }
 
@@ -435,11 +449,12 @@ impl Cluster {
         if let Some(broker) = self.broker_mut(node) {
             (broker.state, broker.epoch) = (None, None);
         }
-        let unclean = how != Stop::Halted(Halt::Shutdown);
+        let (unclean, lost_power) = (how != Stop::Halted(Halt::Shutdown), how == Stop::PowerLoss);
+        let end = End { unclean, lost_power, lost_disk };
         for partition in &mut self.partitions {
-            partition.stopped(node, unclean, lost_disk);
+            partition.stopped(node, end);
         }
-        self.quorum.stopped(node, unclean, lost_disk);
+        self.quorum.stopped(node, end);
     }
 }
 

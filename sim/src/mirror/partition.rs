@@ -44,8 +44,10 @@ pub struct Loss {
     pub to: Offset,
     /// Whether the election was unclean by the controller's own word.
     pub unclean: bool,
-    /// How many replicas were lossy then, and how many had died uncleanly.
-    pub deaths: (usize, usize),
+    /// Whether the controllers had nobody left who was known to have everything.
+    pub pardoned: bool,
+    /// How many replicas were lossy then, and how many of them because a disk lied.
+    pub lossy: (usize, usize),
 }
 
 /// Who moved the true high watermark last, and on whom it counted.
@@ -63,6 +65,17 @@ pub struct Moved {
     pub to: Offset,
     /// The replicas counted.
     pub counted: NodeSet,
+}
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct End {
+    /// Whether it did not shut down.
+    pub(super) unclean: bool,
+    /// Whether its machine lost the power.
+    pub(super) lost_power: bool,
+    /// Whether its disk was replaced by an empty one.
+    pub(super) lost_disk: bool,
 }
 
 /// One partition.
@@ -90,6 +103,9 @@ pub struct Partition {
     pub moved: Option<Moved>,
     /// From which epoch on committed records are missing: an earlier leader's word counts no more.
     pub regime: Option<LeaderEpoch>,
+    /// Whether somebody was elected because all who were known to have everything died uncleanly, so many as
+    /// `min.insync.replicas` at least, and has not led yet.
+    pub pardon: bool,
     /// What was lost, when.
     pub losses: Vec<Loss>,
     /// Who led, in the order in which they began; the newest few.
@@ -117,6 +133,7 @@ impl Partition {
             high_watermark: Offset::ZERO,
             moved: None,
             regime: None,
+            pardon: false,
             losses: Vec::new(),
             leaderships: Vec::new(),
             grown: Vec::new(),
@@ -174,15 +191,27 @@ impl Partition {
         self.rules.min_insync.clamp(1, replicas)
     }
 
-    /// How many replicas lost committed records on their disks and have not caught up since, and how many died
-    /// uncleanly and have not joined the ISR or led since.
-    pub fn deaths(&self) -> (usize, usize) {
-        let lossy = self.replicas.iter().filter(|replica| replica.lossy).count();
-        let unclean = self.replicas.iter().filter(|replica| replica.unclean || replica.lossy).count();
-        (lossy, unclean)
+    /// How many replicas lost committed records on their disks and have not caught up since, and how many of
+    /// them because a disk lied.
+    pub fn lossy(&self) -> (usize, usize) {
+        let lossy = self.replicas.iter().filter(|replica| replica.lossy);
+        (lossy.clone().count(), lossy.filter(|replica| replica.deceived).count())
     }
 
-    pub(super) fn told(&mut self, at: Instant, state: &PartitionState, unclean: bool) {
+    /// Whether nobody is left whom the controller could know to have everything, and so many have died that
+    /// the configuration does not protect from it (KIP-966): each of those who could be elected until now died
+    /// uncleanly and is just back, which takes it out of the ISR and the ELR, and so did as many as
+    /// `min.insync.replicas`, all told, without having been in sync since.
+    fn is_exhausted(&self, returning: &NodeSet) -> bool {
+        let unclean = |node| self.replica(node).is_some_and(|replica| replica.unclean);
+        let deaths = self.replicas.iter().filter(|replica| replica.unclean).count();
+        self.candidates().all(|node| unclean(node) && returning.contains(node)) && deaths >= self.min_insync()
+    }
+
+    /// Takes the controller's word. `returning` are the brokers that run and have not registered yet in this
+    /// life, if the election is unclean.
+    pub(super) fn told(&mut self, at: Instant, state: &PartitionState, unclean: bool, returning: &NodeSet) {
+        self.pardon |= unclean && self.is_exhausted(returning);
         if let Some(before) = &self.truth {
             for replica in self.replicas.iter_mut().filter(|replica| replica.unclean) {
                 replica.unclean = !state.isr.contains(replica.node) || before.isr.contains(replica.node);
@@ -218,12 +247,13 @@ impl Partition {
         let newest = self.newest_epoch().map_or(!seen, |newest| by.epoch >= newest);
         if newest {
             let unclean = self.election(by.epoch).is_some_and(|elected| elected.unclean);
-            let (before, deaths) = (self.high_watermark, self.deaths());
+            let (before, lossy) = (self.high_watermark, self.lossy());
+            let pardoned = std::mem::take(&mut self.pardon);
             if let Some(from) = give_up(&mut self.trunk, &mut self.replicas, by.node) {
                 self.high_watermark = self.high_watermark.min(from);
                 self.regime = Some(by.epoch);
                 if self.losses.len() < 64 {
-                    self.losses.push(Loss { by, from, to: before, unclean, deaths });
+                    self.losses.push(Loss { by, from, to: before, unclean, pardoned, lossy });
                 }
             }
         }
@@ -289,14 +319,16 @@ impl Partition {
         }
     }
 
-    pub(super) fn stopped(&mut self, node: NodeId, unclean: bool, lost_disk: bool) {
+    /// A process that holds a replica has ended: whether cleanly, and what became of its disk.
+    pub(super) fn stopped(&mut self, node: NodeId, end: End) {
         let Some(replica) = self.replicas.iter_mut().find(|replica| replica.node == node) else { return };
-        replica.unclean |= unclean;
+        replica.unclean |= end.unclean;
+        replica.lost_power |= end.lost_power;
         replica.open = false;
         replica.role = None;
         replica.high_watermark = None;
         replica.epoch = LeaderEpoch(0);
-        if lost_disk {
+        if end.lost_disk {
             replica.lossy |= replica.end > replica.start;
             replica.lost_to = replica.lost_to.max(Some(replica.end));
             self.lossy_restarts += u32::from(replica.lossy);
@@ -304,5 +336,10 @@ impl Partition {
             replica.wipe(Offset::ZERO);
             replica.cut_since_flush = false;
         }
+    }
+
+    /// The disk of `node` may give back something else than was written.
+    pub(super) fn deceived(&mut self, node: NodeId) {
+        self.replica_mut(node).deceived = true;
     }
 }

@@ -6,7 +6,7 @@ use trial_model::{
     units::{LeaderEpoch, NodeId, NodeRole, NodeSet, Offset, TopicPartition},
 };
 
-use super::{Leadership, Moved, Partition, Process};
+use super::{Leadership, Moved, Partition, Process, partition::End};
 use crate::check::TopicRules;
 
 /// One controller.
@@ -159,13 +159,13 @@ impl Quorum {
         }
     }
 
-    pub(super) fn stopped(&mut self, node: NodeId, unclean: bool, lost_disk: bool) {
-        self.log.stopped(node, unclean, lost_disk);
+    pub(super) fn stopped(&mut self, node: NodeId, end: End) {
+        self.log.stopped(node, end);
         if let Some(voter) = self.voter_mut(node) {
             (voter.role, voter.leader, voter.active) = (QuorumRole::Unattached, None, None);
             (voter.high_watermark, voter.epoch) = (Offset::ZERO, LeaderEpoch(0));
         }
-        if lost_disk {
+        if end.lost_disk {
             self.snapshots.retain(|(owner, _)| *owner != node);
         }
     }
