@@ -276,6 +276,8 @@ impl ClusterView {
     }
 
     /// Takes over the leader that an error brought along, if it is news (KIP-951); says whether it was.
+    ///
+    /// Where it is found comes along, too, so that it need not be one that metadata has told of.
     pub fn learn_hint(
         &mut self,
         topic: TopicIndex,
@@ -286,11 +288,9 @@ impl ClusterView {
         let view = &mut self.topics[topic.0];
         let Some(id) = view.id.filter(|_| view.present) else { return false };
         let Some(known) = view.partitions.get_mut(partition as usize) else { return false };
-        if hint.leader.is_none_or(|leader| !self.brokers.contains(leader)) || Some(hint.epoch) <= known.epoch
-        {
-            return false;
-        }
-        *known = Leadership { leader: hint.leader, epoch: Some(hint.epoch) };
+        let Some(leader) = hint.leader.filter(|_| Some(hint.epoch) > known.epoch) else { return false };
+        self.brokers.insert(leader);
+        *known = Leadership { leader: Some(leader), epoch: Some(hint.epoch) };
         effects.note(Event::MetadataLearned {
             partition: TopicPartition::new(id, partition),
             leader: hint.leader,

@@ -109,9 +109,10 @@ fn a_hint_counts_if_it_is_news() {
     view.learn(ms(1), &says(7, 2, 5), &mut effects);
     let hint = |leader, epoch| LeaderHint { leader: Some(NodeId::broker(leader)), epoch: LeaderEpoch(epoch) };
     assert!(!view.learn_hint(orders, 0, hint(3, 5), &mut effects));
-    assert!(!view.learn_hint(orders, 0, hint(9, 6), &mut effects), "nobody knows broker 9");
     assert!(view.learn_hint(orders, 0, hint(3, 6), &mut effects));
     assert_eq!(leader(&view), Some(3));
+    assert!(view.learn_hint(orders, 0, hint(9, 7), &mut effects), "where it is comes along");
+    assert_eq!(leader(&view), Some(9));
 }
 
 #[test]
