@@ -91,6 +91,10 @@ mod planted {
             breaks replicating::a_leader_tells_where_a_followers_log_parts_from_its_own;
         epoch_zero_lost_on_recovery: EpochZeroLostOnRecovery
             breaks replicating::the_logs_of_all_replicas_are_the_same;
+        hw_ignores_pending_isr: HwIgnoresPendingIsr
+            breaks replicating::who_is_about_to_join_the_isr_is_waited_for;
+        epoch_start_not_recorded_on_election: EpochStartNotRecordedOnElection
+            breaks replicating::an_epoch_ends_where_the_next_began;
         fenced_broker_joins_isr: FencedBrokerJoinsIsr
             breaks replicating::who_is_fenced_or_was_born_again_does_not_join_the_isr;
         stale_broker_epoch_joins_isr: StaleBrokerEpochJoinsIsr

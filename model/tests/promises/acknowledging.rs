@@ -1,8 +1,14 @@
 //! What does an acknowledgement say? `acks`, `min.insync.replicas`, and what is committed.
 
+use std::time::Duration;
+
 use trial_model::{
-    protocol::{ApiKey, ErrorCode, produce::Acks},
-    units::Offset,
+    protocol::{
+        ApiKey, ErrorCode, Request, Response,
+        produce::{Acks, PartitionProduce, ProduceRequest},
+        topics::{ElectLeadersRequest, ElectionKind},
+    },
+    units::{LeaderEpoch, Offset},
 };
 
 use super::cluster::{B1, B2, B3, Cluster, batch, produced};
@@ -109,7 +115,7 @@ pub fn with_acks_all_one_replica_in_sync_is_enough_to_keep_a_record() {
             if cluster.outcome(tag).is_some() {
                 break;
             }
-            cluster.world.run(std::time::Duration::from_micros(100));
+            cluster.world.run(Duration::from_micros(100));
         }
         assert!(cluster.outcome(tag).is_some_and(|(_, outcome)| outcome == Ok(Some(Offset(0)))));
         // At the very moment at which it is acknowledged.
@@ -190,4 +196,41 @@ pub fn consumers_get_what_is_committed() {
     cluster.world.release(B1, B2);
     cluster.run(600);
     assert_eq!(cluster.delivered(c1).len(), 2);
+}
+
+/// > The ID of the current leader or -1 if the leader is unknown.
+///
+/// `ProduceResponse.json`, `LeaderId`: so that a producer need not ask for metadata first; KIP-951.
+#[test]
+pub fn who_is_not_the_leader_says_who_is() {
+    let mut cluster = Cluster::of(2, &[]);
+    let orders = cluster.orders(&[&[1, 2]], &[]);
+    let partitions = vec![PartitionProduce { partition: orders.into(), batch: batch(&["a"]) }];
+    let request = ProduceRequest { acks: Acks::All, timeout: Duration::from_secs(30), partitions };
+    let Some(Response::Produce(response)) = cluster.ask(B2, Request::Produce(request)) else {
+        panic!("another answer")
+    };
+    let answer = &response.partitions[0];
+    assert_eq!(answer.result.map(|produced| produced.base_offset), Err(ErrorCode::NotLeaderOrFollower));
+    let hint = answer.leader.map(|hint| (hint.leader, hint.epoch));
+    assert_eq!(hint, Some((Some(B1), LeaderEpoch(0))));
+    // A producer goes there at once: there is no time to ask anybody else.
+    assert_eq!(cluster.fail_over(B1, orders), B2);
+    let p1 = cluster.producer(&[("linger.ms", "0")]);
+    cluster.send(p1, Some(0), None, "b");
+    cluster.run(500);
+    cluster.world.start(B1);
+    cluster.until_state(orders, |state| state.isr.len() == 2);
+    cluster.run(200);
+    let (kind, timeout) = (ElectionKind::Preferred, Duration::from_secs(5));
+    let request = ElectLeadersRequest { kind, partitions: Some(vec![orders]), timeout };
+    cluster.ask_for(500, B1, Request::ElectLeaders(request)).expect("it is answered");
+    assert_eq!(cluster.state(orders).leader, Some(B1));
+    let start = cluster.now();
+    let tag = cluster.send(p1, Some(0), None, "c");
+    cluster.run(500);
+    assert_eq!(cluster.outcome(tag).map(|(_, outcome)| outcome), Some(Ok(Some(Offset(1)))));
+    let sent = cluster.produced(p1).into_iter().map(|(at, _)| at).filter(|at| *at >= start);
+    let after: Vec<u128> = sent.map(|at| at.since(start).as_millis()).collect();
+    assert_eq!(after, [0, 2]);
 }

@@ -7,10 +7,12 @@ use trial_model::{
     event::{Event, EventKind},
     protocol::{
         ApiKey, ErrorCode, Request, Response,
+        broker_heartbeat::BrokerHeartbeatRequest,
         produce::Acks,
         topics::{ElectLeadersRequest, ElectionKind},
     },
-    units::{NodeId, Offset, TopicPartition},
+    time::Instant,
+    units::{BrokerEpoch, NodeId, Offset, TopicPartition},
 };
 
 use super::cluster::{B1, B2, B3, Cluster, batch};
@@ -104,7 +106,7 @@ fn stopped() -> (Cluster, TopicPartition) {
 pub fn a_server_that_is_stopped_hands_its_partitions_over_first() {
     let (cluster, orders) = stopped();
     let at = |wanted: &dyn Fn(NodeId, &Event) -> bool| {
-        let told = cluster.told(trial_model::time::Instant::ZERO).collect::<Vec<_>>();
+        let told = cluster.told(Instant::ZERO).collect::<Vec<_>>();
         told.into_iter().filter(|(_, by, event)| wanted(*by, event)).map(|(at, _, _)| *at).collect::<Vec<_>>()
     };
     let halted = at(&|by, event| by == B1 && event.kind() == EventKind::Halted);
@@ -237,4 +239,41 @@ pub fn an_eligible_replica_leads_when_nobody_is_in_sync() {
     cluster.until_state(orders, |state| state.leader == Some(B2) && state.isr.len() == 2);
     cluster.run(500);
     assert_eq!(cluster.read(B2, orders), ["a", "b"]);
+}
+
+/// > Broker epoch has changed.
+///
+/// `Errors.java`, `STALE_BROKER_EPOCH`.
+#[test]
+pub fn a_former_life_of_a_broker_is_not_listened_to() {
+    let mut cluster = Cluster::of(2, &[]);
+    let beat = |cluster: &mut Cluster, broker_epoch: BrokerEpoch| {
+        let (metadata_end, want_fence, want_shutdown) = (Offset(0), true, false);
+        let request =
+            BrokerHeartbeatRequest { broker: B2, broker_epoch, metadata_end, want_fence, want_shutdown };
+        match cluster.ask_for(200, C1, Request::BrokerHeartbeat(request)) {
+            Some(Response::BrokerHeartbeat(response)) => response.result.err(),
+            other => panic!("another answer: {other:?}"),
+        }
+    };
+    let epoch_of = |cluster: &Cluster| {
+        let epoch = |event: &Event| match event {
+            Event::BrokerRegistered { broker: B2, epoch, .. } => Some(*epoch),
+            _ => None,
+        };
+        cluster.told(Instant::ZERO).filter_map(|(_, _, event)| epoch(event)).last().expect("it is registered")
+    };
+    let former = epoch_of(&cluster);
+    cluster.world.crash(B2);
+    let start = cluster.now();
+    cluster.world.start(B2);
+    cluster.until(start, |_, event| event.kind() == EventKind::BrokerUnfenced);
+    let current = epoch_of(&cluster);
+    assert_ne!(former, current);
+    let start = cluster.now();
+    let fenced = |cluster: &Cluster| cluster.told(start).any(|(_, _, e)| e.kind() == EventKind::BrokerFenced);
+    assert_eq!(beat(&mut cluster, former), Some(ErrorCode::StaleBrokerEpoch));
+    assert!(!fenced(&cluster));
+    assert_eq!(beat(&mut cluster, current), None);
+    assert!(fenced(&cluster), "it asked for it");
 }

@@ -217,3 +217,26 @@ pub fn after_a_gap_a_producer_goes_on_in_another_epoch() {
         cluster.told(Instant::ZERO).filter_map(|(_, _, event)| raised(event)).collect();
     assert_eq!(raised, [ProducerEpoch(0), ProducerEpoch(1)]);
 }
+
+/// > Idempotence is enabled by default if no conflicting configurations are set. If conflicting configurations are
+/// > set and idempotence is not explicitly enabled, idempotence is disabled.
+///
+/// `ProducerConfig.java`, `enable.idempotence`; KIP-679.
+#[test]
+pub fn a_producer_numbers_its_batches_unless_its_settings_conflict() {
+    let flights = ("max.in.flight.requests.per.connection", "6");
+    let conflicts: [&[(&str, &str)]; 4] = [&[], &[("acks", "1")], &[("retries", "0")], &[flights]];
+    for settings in conflicts {
+        let mut cluster = Cluster::of(1, &[]);
+        cluster.orders(&[&[1]], &[]);
+        let p1 = cluster.producer(settings);
+        let tag = cluster.send(p1, Some(0), None, "a");
+        cluster.run(1_000);
+        assert!(cluster.outcome(tag).is_some_and(|(_, outcome)| outcome.is_ok()));
+        let numbered = cluster
+            .produced(p1)
+            .iter()
+            .all(|(_, request)| request.partitions[0].batch.header().producer.is_some());
+        assert_eq!(numbered, settings.is_empty(), "{settings:?}");
+    }
+}

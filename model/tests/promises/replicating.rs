@@ -10,12 +10,13 @@ use trial_model::{
         ApiKey, ErrorCode, Request, Response,
         alter_partition::{AlterPartitionRequest, IsrProposal},
         fetch::EpochEnd,
+        offset_for_leader_epoch::{OffsetForLeaderEpochRequest, PartitionEpochQuery},
         produce::Acks,
     },
     units::{BrokerEpoch, LeaderEpoch, NodeId, Offset, TopicPartition},
 };
 
-use super::cluster::{B1, B2, B3, Cluster, batch, fetched};
+use super::cluster::{B1, B2, B3, Cluster, batch, fetched, produced};
 use crate::words::world::DiskHold;
 
 /// > If a follower hasn't sent any fetch requests or hasn't consumed up to the leaders log end offset for at
@@ -217,4 +218,65 @@ pub fn the_high_watermark_is_saved_every_so_often() {
     cluster.write(B1, orders, &["b"]);
     cluster.run(100);
     assert_eq!(restored(&mut cluster), Some(Offset(1)), "that is not saved yet");
+}
+
+/// > This "effective" ISR is used for advancing the high watermark as well as determining which replicas are
+/// > required for acks=all produce requests.
+///
+/// `core/src/main/scala/kafka/cluster/Partition.scala`, `maximalIsr`: it "may include un-committed ISR members
+/// following an expansion"; KIP-497.
+#[test]
+pub fn who_is_about_to_join_the_isr_is_waited_for() {
+    let mut cluster = Cluster::of(2, &[]);
+    let orders = cluster.orders(&[&[1, 2]], &[]);
+    cluster.world.crash(B2);
+    cluster.until_state(orders, |state| state.isr.len() == 1);
+    cluster.run(200);
+    cluster.write(B1, orders, &["a"]);
+    cluster.world.start(B2);
+    let isr = |cluster: &Cluster| cluster.replica(B1, orders).isr().expect("it leads").clone();
+    while isr(&cluster).proposed().is_none() {
+        cluster.world.run(Duration::from_micros(100));
+    }
+    // The leader hears neither the controller's answer nor the metadata that says the same.
+    cluster.world.hold(NodeId::controller(1), B1, None);
+    cluster.world.hold(B1, B2, Some(ApiKey::Fetch));
+    let answer = cluster.produce(B1, orders, Acks::All, batch(&["b"]));
+    cluster.run(200);
+    let answer = answer.or_else(|| cluster.answer().and_then(produced));
+    assert_eq!(cluster.state(orders).isr.len(), 2, "it has joined");
+    assert_eq!(isr(&cluster).committed().as_slice(), [B1], "as the leader does not know");
+    assert_eq!((answer, cluster.replica(B1, orders).high_watermark()), (None, Offset(1)));
+    cluster.world.release(B1, B2);
+    cluster.run(20);
+    assert!(cluster.answer().is_some());
+    assert_eq!(cluster.replica(B1, orders).high_watermark(), Offset(2));
+}
+
+/// > The end offset of the epoch.
+///
+/// `OffsetForLeaderEpochResponse.json`, `EndOffset`; KIP-101.
+#[test]
+pub fn an_epoch_ends_where_the_next_began() {
+    let mut cluster = Cluster::of(2, &[]);
+    let orders = cluster.orders(&[&[1, 2]], &[]);
+    cluster.write(B1, orders, &["a", "b"]);
+    cluster.run(600);
+    assert_eq!(cluster.fail_over(B1, orders), B2);
+    let end_of = |cluster: &mut Cluster, epoch: u32| {
+        let (partition, leader_epoch) = (orders.into(), LeaderEpoch(epoch));
+        let asked = PartitionEpochQuery { partition, current_leader_epoch: None, leader_epoch };
+        let request = OffsetForLeaderEpochRequest { replica: None, partitions: vec![asked] };
+        match cluster.ask(B2, Request::OffsetForLeaderEpoch(request)) {
+            Some(Response::OffsetForLeaderEpoch(mut response)) => response.partitions.remove(0).result,
+            other => panic!("another answer: {other:?}"),
+        }
+    };
+    let end = |epoch, end| Ok(Some(EpochEnd { epoch: LeaderEpoch(epoch), end: Offset(end) }));
+    assert_eq!(end_of(&mut cluster, 0), end(0, 2));
+    assert_eq!(end_of(&mut cluster, 1), end(1, 2), "it has begun, though nothing was written");
+    cluster.write(B2, orders, &["c", "d", "e"]);
+    assert_eq!(end_of(&mut cluster, 0), end(0, 2));
+    assert_eq!(end_of(&mut cluster, 1), end(1, 5));
+    assert_eq!(end_of(&mut cluster, 2), Ok(None), "nobody has heard of it");
 }
