@@ -23,6 +23,7 @@ pub mod run;
 pub mod simulate;
 
 pub mod bucket;
+pub mod shrink;
 
 pub mod report;
 pub mod cli;

@@ -32,12 +32,18 @@ pub fn load(path: &Path, changes: &[Change], output: &mut Output) -> Result<Load
 /// `PATH=VALUE` of `--set`: a value that is JSON is taken as JSON, any other as a string.
 pub fn change(text: &str) -> Result<Change, String> {
     let (path, value) = text.split_once('=').ok_or("write PATH=VALUE, such as faults.0.for=100ms")?;
-    let path: Vec<String> = keys(path);
+    let path = self::path(path)?;
+    let value = serde_json::from_str(value).unwrap_or_else(|_| value.into());
+    Ok(Change { path, value })
+}
+
+/// A place in a scenario: `faults.0.for`.
+pub fn path(text: &str) -> Result<Vec<String>, String> {
+    let path = keys(text);
     if path.iter().any(String::is_empty) {
         return Err("a path is keys and positions with dots between: faults.0.for".into());
     }
-    let value = serde_json::from_str(value).unwrap_or_else(|_| value.into());
-    Ok(Change { path, value })
+    Ok(path)
 }
 
 /// Splits at dots; Kafka's keys, which have dots of their own, stand in brackets: `broker_config[a.b.c]`.

@@ -13,6 +13,7 @@ mod nemesis;
 mod launch;
 mod run;
 mod replay;
+mod shrink;
 mod compare;
 mod determinism;
 mod check;
@@ -50,6 +51,8 @@ enum Command {
     Run(run::Run),
     /// Run a repro or an earlier run again and say whether it is identical.
     Replay(replay::Replay),
+    /// Find the least that still fails: fewer faults, nodes, clients and settings, triggers for times.
+    Shrink(shrink::Shrink),
     /// Say what is wrong with scenario files, without running them.
     Check(check::Check),
     /// Print the JSON Schema of scenario files.
@@ -185,6 +188,7 @@ fn dispatch(cli: &Cli, output: &mut Output) -> Exit {
     match &cli.command {
         Command::Run(it) => run::main(it, common, output),
         Command::Replay(it) => replay::main(it, common, output),
+        Command::Shrink(it) => shrink::main(it, common, output),
         Command::Check(it) => check::main(it, common, output),
         Command::Schema => {
             output.say(&crate::scenario::schema());
