@@ -24,6 +24,7 @@ pub mod simulate;
 
 pub mod bucket;
 pub mod shrink;
+pub mod fuzz;
 
 pub mod report;
 pub mod cli;

@@ -464,7 +464,13 @@ impl Broker {
         };
         let Some(session) = self.sessions.get_mut(connection) else { return };
         let (reader, is_replica) = (session.reader, session.replica.is_some());
-        session.clean(at);
+        if matches!(&batches, Ok(batches) if batches.is_empty()) {
+            // There was no room for a batch. A follower that is told nothing asks for nothing: it is looked
+            // at again with its next fetch.
+            session.mark(at);
+        } else {
+            session.clean(at);
+        }
         let Some(assembling) = &mut session.assembling else { return };
         if let Some(answer) = assembling.partitions.get_mut(place) {
             match batches {

@@ -14,6 +14,8 @@ mod launch;
 mod run;
 mod replay;
 mod shrink;
+mod fuzz;
+mod findings;
 mod compare;
 mod determinism;
 mod check;
@@ -53,6 +55,8 @@ enum Command {
     Replay(replay::Replay),
     /// Find the least that still fails: fewer faults, nodes, clients and settings, triggers for times.
     Shrink(shrink::Shrink),
+    /// Run drawn clusters, or scenarios under drawn seeds and faults, until a promise breaks.
+    Fuzz(fuzz::Fuzz),
     /// Say what is wrong with scenario files, without running them.
     Check(check::Check),
     /// Print the JSON Schema of scenario files.
@@ -189,6 +193,7 @@ fn dispatch(cli: &Cli, output: &mut Output) -> Exit {
         Command::Run(it) => run::main(it, common, output),
         Command::Replay(it) => replay::main(it, common, output),
         Command::Shrink(it) => shrink::main(it, common, output),
+        Command::Fuzz(it) => fuzz::main(it, common, output),
         Command::Check(it) => check::main(it, common, output),
         Command::Schema => {
             output.say(&crate::scenario::schema());

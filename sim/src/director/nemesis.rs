@@ -207,7 +207,7 @@ impl Drawing<'_> {
         let (api, from, to) = *self.rng.pick(&HIT)?;
         let (api, from, to) = (Some(Api(api)), Selector::All(from), Selector::All(to));
         let response = self.rng.below(2) == 0;
-        let chance = Chance(Ratio(self.rng.between(1, 30), 100));
+        let chance = Chance::percent(self.rng.between(1, 30));
         // A response goes the other way.
         let (from, to) = if response { (to, from) } else { (from, to) };
         Some(match kind {
@@ -233,7 +233,7 @@ impl Drawing<'_> {
                 Action::SlowLink(SlowLink { from, to, one_way: self.rng.below(2) == 0, by })
             }
             NemesisKind::LossyLink => {
-                let loss = Chance(Ratio(self.rng.between(1, 30), 100));
+                let loss = Chance::percent(self.rng.between(1, 30));
                 Action::LossyLink(LossyLink { from, to, one_way: self.rng.below(2) == 0, loss })
             }
             _ => Action::Cut(Cut { sides: vec![vec![from], vec![to]], one_way: true }),

@@ -385,6 +385,13 @@ impl Chance {
     pub const NEVER: Chance = Chance(Ratio::NEVER);
     /// It always happens.
     pub const ALWAYS: Chance = Chance(Ratio::ALWAYS);
+
+    /// So many in a hundred, in lowest terms, as it is when it is read back: what is drawn with it depends on
+    /// the terms.
+    pub fn percent(percent: u64) -> Chance {
+        let common = gcd(percent, 100);
+        Chance(Ratio(percent / common, 100 / common))
+    }
 }
 
 impl FromStr for Chance {

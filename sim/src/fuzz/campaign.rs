@@ -1,0 +1,294 @@
+//! How are very many runs carried out, and what is kept of those that fail?
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        atomic::{AtomicBool, AtomicU64, Ordering},
+        mpsc,
+    },
+    time::{Duration, Instant as RealTime},
+};
+
+use trial_model::{museum::Museum, time::Instant};
+
+use super::{Shard, draw};
+use crate::{
+    bucket::Signature,
+    director::nemesis,
+    nth_seed,
+    run::{Engine, Options, Run},
+    scenario::Scenario,
+    simulate,
+};
+
+/// What is run, and for how long.
+#[derive(Clone, Debug)]
+pub struct Campaign {
+    /// Where the series of seeds begins: the run at an index has the seed `nth_seed(base, index)`.
+    pub base: u64,
+    /// The scenarios that take turns; whole clusters are drawn if there are none.
+    pub scenarios: Vec<Scenario>,
+    /// Historical bugs that are switched on, besides those of the scenarios.
+    pub museum: Museum,
+    /// Which part of it is run here.
+    pub shard: Shard,
+    /// How many runs at a time.
+    pub jobs: usize,
+    /// When it ends.
+    pub limits: Limits,
+}
+
+/// When a campaign ends, and when a run of it has failed by taking too long.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// After so many runs, over all shards.
+    pub runs: u64,
+    /// After so long.
+    pub time: Option<Duration>,
+    /// After so many kinds of failure.
+    pub kinds: Option<usize>,
+    /// A run that takes longer has failed (VOPR's rule).
+    pub run: Duration,
+}
+
+/// A run that was tried.
+#[derive(Clone, Debug)]
+pub struct Tried {
+    /// Its place in the series.
+    pub index: u64,
+    /// Its seed.
+    pub seed: u64,
+    /// The name of its scenario.
+    pub scenario: String,
+    /// How many steps were taken.
+    pub steps: u64,
+    /// How much time was simulated.
+    pub simulated: Duration,
+    /// How long it took.
+    pub took: Duration,
+    /// How often every kind of event occurred that did.
+    pub events: BTreeMap<&'static str, u64>,
+    /// How it failed, if it did.
+    pub failure: Option<Failure>,
+}
+
+/// How a run failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// A promise was broken.
+    Broken {
+        /// Of which kind.
+        signature: Signature,
+        /// In a line.
+        headline: String,
+    },
+    /// It did not end in time.
+    TooLong,
+}
+
+impl Failure {
+    /// Its kind, for telling one from another.
+    pub fn kind(&self) -> String {
+        match self {
+            Failure::Broken { signature, .. } => signature.to_string(),
+            Failure::TooLong => "run_ends_in_time".into(),
+        }
+    }
+}
+
+/// A kind of failure, and the runs in which it was seen.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// How the first of them failed.
+    pub failure: Failure,
+    /// Which run shows it with the fewest faults: its index, its seed, its faults.
+    pub best: (u64, u64, usize),
+    /// In how many runs it was seen.
+    pub times: u64,
+    /// After how many runs it was seen first.
+    pub after: u64,
+    /// After how long.
+    pub found_in: Duration,
+}
+
+impl Campaign {
+    /// The scenario of a run, with every fault written out, and its seed.
+    pub fn scenario(&self, index: u64) -> (Scenario, u64) {
+        let turns = self.scenarios.len() as u64;
+        if turns == 0 {
+            let seed = nth_seed(self.base, index);
+            return (draw(seed), seed);
+        }
+        let scenario = &self.scenarios[(index % turns) as usize];
+        let seed = nth_seed(self.base, index / turns);
+        (nemesis::written_out(scenario, seed), seed)
+    }
+
+    /// Tries one run.
+    pub fn try_one(&self, index: u64) -> Tried {
+        let (scenario, seed) = self.scenario(index);
+        let began = RealTime::now();
+        let (run, too_long) = self.carry_out(&scenario, seed, Engine::Direct);
+        let broken = Signature::of(&run).map(|signature| Failure::Broken {
+            signature,
+            headline: run.violations.first().map(|violation| violation.headline.clone()).unwrap_or_default(),
+        });
+        Tried {
+            index,
+            seed,
+            scenario: scenario.name,
+            steps: run.steps,
+            simulated: run.ended.since(Instant::ZERO),
+            took: began.elapsed(),
+            events: run.events,
+            failure: broken.or(too_long.then_some(Failure::TooLong)),
+        }
+    }
+
+    /// Runs a scenario of the campaign, and says whether it took too long.
+    pub fn carry_out(&self, scenario: &Scenario, seed: u64, engine: Engine) -> (Run, bool) {
+        let (began, limit) = (RealTime::now(), self.limits.run);
+        let too_long = std::sync::Arc::new(AtomicBool::new(false));
+        let told = too_long.clone();
+        let options = Options {
+            engine,
+            museum: self.museum,
+            progress: Some(Box::new(move |_| {
+                let over = began.elapsed() > limit;
+                told.fetch_or(over, Ordering::Relaxed);
+                !over
+            })),
+            ..Options::default()
+        };
+        let run = simulate(scenario, seed, options);
+        (run, too_long.load(Ordering::Relaxed))
+    }
+
+    /// Runs it, and hands every run to `tried` as it ends, in whatever order; `going_on` says whether to begin
+    /// another. Gives what was found, by kind.
+    pub fn run(
+        &self,
+        going_on: impl Fn() -> bool + Sync,
+        mut tried: impl FnMut(&Tried, &BTreeMap<String, Found>),
+    ) -> BTreeMap<String, Found> {
+        let began = RealTime::now();
+        let next = AtomicU64::new(0);
+        let enough = AtomicBool::new(false);
+        let (tell, told) = mpsc::channel::<Tried>();
+        let mut found = BTreeMap::new();
+        std::thread::scope(|scope| {
+            for _ in 0..self.jobs.max(1) {
+                let tell = tell.clone();
+                let (next, enough, going_on) = (&next, &enough, &going_on);
+                scope.spawn(move || {
+                    loop {
+                        let index = self.shard.index(next.fetch_add(1, Ordering::Relaxed));
+                        let time_is_up = self.limits.time.is_some_and(|time| began.elapsed() >= time);
+                        let over = time_is_up || index >= self.limits.runs;
+                        // Nobody listens any more once the campaign has ended by itself.
+                        if over
+                            || enough.load(Ordering::Relaxed)
+                            || !going_on()
+                            || tell.send(self.try_one(index)).is_err()
+                        {
+                            return;
+                        }
+                    }
+                });
+            }
+            drop(tell);
+            let mut runs = 0;
+            for run in told {
+                runs += 1;
+                self.take(&run, runs, began.elapsed(), &mut found);
+                if self.limits.kinds.is_some_and(|most| found.len() >= most) {
+                    enough.store(true, Ordering::Relaxed);
+                }
+                tried(&run, &found);
+            }
+        });
+        found
+    }
+
+    fn take(&self, run: &Tried, runs: u64, elapsed: Duration, found: &mut BTreeMap<String, Found>) {
+        let Some(failure) = &run.failure else { return };
+        let faults = self.scenario(run.index).0.faults.len();
+        let here = (run.index, run.seed, faults);
+        let of_kind = found.entry(failure.kind()).or_insert_with(|| Found {
+            failure: failure.clone(),
+            best: here,
+            times: 0,
+            after: runs,
+            found_in: elapsed,
+        });
+        of_kind.times += 1;
+        // Among equals the first of the series: which comes first off the machine is chance.
+        if (faults, run.index) < (of_kind.best.2, of_kind.best.0) {
+            of_kind.best = here;
+            of_kind.failure = failure.clone();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use trial_model::museum::Bug;
+
+    use super::*;
+
+    fn campaign(runs: u64) -> Campaign {
+        Campaign {
+            base: 1,
+            scenarios: Vec::new(),
+            museum: Museum::default(),
+            shard: Shard::WHOLE,
+            jobs: 2,
+            limits: Limits { runs, time: None, kinds: None, run: Duration::from_secs(60) },
+        }
+    }
+
+    #[test]
+    fn every_run_of_every_part_is_tried_once() {
+        let tried = Mutex::new(Vec::new());
+        for nth in 1..=3 {
+            let part = Campaign { shard: Shard { nth, of: 3 }, ..campaign(7) };
+            part.run(|| true, |run, _| tried.lock().expect("no panic").push((run.index, run.seed)));
+        }
+        let mut tried = tried.into_inner().expect("no panic");
+        tried.sort_unstable();
+        let whole = campaign(7);
+        let expected: Vec<(u64, u64)> = (0..7).map(|index| (index, whole.scenario(index).1)).collect();
+        assert_eq!(tried, expected);
+    }
+
+    #[test]
+    fn a_planted_bug_is_found_and_the_campaign_ends_with_it() {
+        let planted = Campaign {
+            museum: Museum::default().with(Bug::TruncateToLocalHw),
+            limits: Limits { kinds: Some(1), ..campaign(400).limits },
+            ..campaign(400)
+        };
+        let mut runs = 0;
+        let found = planted.run(|| true, |_, _| runs += 1);
+        assert!(!found.is_empty() && runs < 400, "{runs} runs: {found:?}");
+        let first = found.values().next().expect("it was found");
+        let (index, seed, _) = first.best;
+        assert_eq!(planted.scenario(index).1, seed);
+        assert_eq!(planted.try_one(index).failure.as_ref(), Some(&first.failure), "it can be run again");
+    }
+
+    #[test]
+    fn a_run_that_takes_too_long_has_failed() {
+        let hasty = Campaign { limits: Limits { run: Duration::ZERO, ..campaign(1).limits }, ..campaign(1) };
+        assert_eq!(hasty.try_one(0).failure, Some(Failure::TooLong));
+    }
+
+    #[test]
+    fn nothing_begins_once_it_is_told_to_stop() {
+        let mut runs = 0;
+        campaign(1_000).run(|| false, |_, _| runs += 1);
+        assert_eq!(runs, 0);
+    }
+}
