@@ -231,6 +231,7 @@ impl Broker {
                 {
                     leader.abandon_proposal();
                     self.advance(now, slot, effects);
+                    self.owe_outsiders(slot);
                 }
             }
             // The partition has changed: the metadata log will say how. Until then anything may be so, and

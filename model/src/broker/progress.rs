@@ -228,6 +228,18 @@ impl Broker {
         }
     }
 
+    /// Whoever is not in the ISR is looked at when it fetches next, although it may not name the partition.
+    pub(super) fn owe_outsiders(&mut self, slot: Slot) {
+        let Some(replica) = self.replicas.get(slot) else { return };
+        let Some(isr) = replica.partition.isr() else { return };
+        for (connection, at) in &replica.readers {
+            let Some(session) = self.sessions.get_mut(*connection) else { continue };
+            if session.replica.is_some_and(|state| !isr.maximal().contains(state.replica)) {
+                session.owe(*at);
+            }
+        }
+    }
+
     /// Looks for followers that have lagged for too long.
     pub(super) fn check_isrs(&mut self, now: Now, effects: &mut Effects) {
         let max_lag = self.config.replica_lag_time_max_ms;
