@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use trial_model::{
     event::{Event, Payload},
     time::Instant,
-    units::{NodeId, Offset, TopicId, TopicPartition},
+    units::{NodeId, NodeRole, Offset, TopicId, TopicPartition},
 };
 
 use crate::{
@@ -171,6 +171,8 @@ pub struct History {
     /// Since the settle phase began, by client.
     pub since: Vec<(NodeId, Since)>,
     auditors: Vec<NodeId>,
+    /// Which client ended when.
+    ends: Vec<(NodeId, Instant)>,
     settling: bool,
     /// What the event that is being looked at meant.
     pub latest: Latest,
@@ -185,6 +187,13 @@ impl History {
     /// Whether a client belongs to the audit.
     pub fn is_auditor(&self, node: NodeId) -> bool {
         self.auditors.contains(&node)
+    }
+
+    /// Whether two records were sent by one client in one life of its process.
+    pub fn of_one_life(&self, one: &Sent, another: &Sent) -> bool {
+        let between = one.at.min(another.at)..=one.at.max(another.at);
+        let ended = |(node, at): &(NodeId, Instant)| *node == one.node && between.contains(at);
+        one.node == another.node && !self.ends.iter().any(ended)
     }
 
     /// The history of a partition.
@@ -251,6 +260,9 @@ impl History {
                     }
                 }
                 self.positions.retain(|(owner, _)| owner != node);
+                if node.role() == NodeRole::Client {
+                    self.ends.push((*node, at));
+                }
             }
             WorldEvent::PhaseBegan(Phase::Settle) => {
                 self.settling = true;
