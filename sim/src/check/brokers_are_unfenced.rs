@@ -65,7 +65,7 @@ mod tests {
     fn a_broker_that_stays_fenced_is_noticed() {
         let mut bench = Bench::of(INFO.name);
         bench.phase(Phase::Settle);
-        assert!(bench.judge.unsettled().is_empty());
+        assert!(bench.unsettled().is_empty());
         bench.fence(2).finish();
         assert_eq!(bench.fired(), 1);
     }
@@ -76,6 +76,6 @@ mod tests {
         bench.phase(Phase::Settle).fence(2).stop(b(2), Stop::Crash).finish();
         assert_eq!(bench.fired(), 0);
         bench.start(b(2));
-        assert_eq!(bench.judge.unsettled().len(), 1, "its new life has not registered");
+        assert_eq!(bench.unsettled().len(), 1, "its new life has not registered");
     }
 }

@@ -64,7 +64,7 @@ mod tests {
     fn a_producer_whose_every_send_is_refused_is_noticed() {
         let mut bench = Bench::of(INFO.name).begun();
         bench.send(P1, 0).phase(Phase::Settle);
-        assert!(bench.judge.unsettled().is_empty());
+        assert!(bench.unsettled().is_empty());
         bench.send(P1, 1).say(P1, failed(ErrorCode::OutOfOrderSequenceNumber)).finish();
         assert_eq!(bench.fired(), 1);
     }
@@ -73,7 +73,7 @@ mod tests {
     fn one_that_is_acknowledged_or_ran_out_of_time_is_well() {
         let mut bench = Bench::of(INFO.name).begun();
         bench.phase(Phase::Settle).send(P1, 1).say(P1, failed(ErrorCode::RequestTimedOut));
-        assert!(bench.judge.unsettled().is_empty());
+        assert!(bench.unsettled().is_empty());
         bench.send(P1, 2).ack(P1, 2, 0).finish();
         assert_eq!(bench.fired(), 0);
     }

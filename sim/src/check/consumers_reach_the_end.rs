@@ -89,9 +89,9 @@ mod tests {
         let mut bench = Bench::of(INFO.name).begun();
         bench.say(C1, Event::Assigned { partitions: vec![P] }).send(P1, 0);
         bench.replicated(0, 1, 7, &[2, 3]).hw(1, 1, 1, &[1, 2, 3]).phase(Phase::Settle);
-        assert!(bench.judge.unsettled().is_empty(), "it was committed just now");
+        assert!(bench.unsettled().is_empty(), "it was committed just now");
         bench.wait(5);
-        assert_eq!(bench.judge.unsettled().len(), 1);
+        assert_eq!(bench.unsettled().len(), 1);
         bench.finish();
         assert_eq!(bench.fired(), 1);
     }

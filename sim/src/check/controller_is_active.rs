@@ -41,7 +41,7 @@ mod tests {
     fn a_leader_that_resigned_as_controller_is_not_at_rest() {
         let mut bench = Bench::of(INFO.name);
         bench.phase(Phase::Settle);
-        assert!(bench.judge.unsettled().is_empty());
+        assert!(bench.unsettled().is_empty());
         bench.say(c(1), Event::ControllerResigned { epoch: LeaderEpoch(1) }).finish();
         assert_eq!(bench.fired(), 1);
     }

@@ -62,7 +62,7 @@ mod tests {
     fn a_replica_that_stays_out_is_noticed() {
         let mut bench = Bench::of(INFO.name).begun();
         bench.phase(Phase::Settle);
-        assert!(bench.judge.unsettled().is_empty());
+        assert!(bench.unsettled().is_empty());
         bench.shrink(1, 1, &[1, 2]).finish();
         assert_eq!(bench.fired(), 1);
     }

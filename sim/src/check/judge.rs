@@ -176,24 +176,19 @@ impl Judge {
         }
     }
 
-    fn missing(&self) -> impl Iterator<Item = (CheckInfo, Unsettled)> + '_ {
-        let scene = Scene {
-            at: self.now,
-            node: NodeId(0),
-            cluster: &self.cluster,
-            history: &self.history,
-            setup: &self.setup,
-        };
+    fn missing(&self, at: Instant) -> impl Iterator<Item = (CheckInfo, Unsettled)> + '_ {
+        let scene =
+            Scene { at, node: NodeId(0), cluster: &self.cluster, history: &self.history, setup: &self.setup };
         // While anything may break, nothing is expected to come to rest.
         let calm = self.cluster.phase.0 > Phase::Chaos;
         let liveness = self.checks.iter().filter(move |(info, _)| calm && info.kind == Kind::Liveness);
         liveness.filter_map(move |(info, check)| Some((*info, check.unsettled(scene)?)))
     }
 
-    /// What the cluster still has to do to be at rest, in causal order: the first line is the root cause.
-    /// Empty once everything is well.
-    pub fn unsettled(&self) -> Vec<String> {
-        self.missing().map(|(info, unsettled)| format!("{}: {}", info.name, unsettled.what)).collect()
+    /// What the cluster still has to do at `at` to be at rest, in causal order: the first line is the root
+    /// cause. Empty once everything is well; [`Judge::finish`] at that very time finds nothing missing either.
+    pub fn unsettled(&self, at: Instant) -> Vec<String> {
+        self.missing(at).map(|(info, unsettled)| format!("{}: {}", info.name, unsettled.what)).collect()
     }
 
     /// The run is over: judges what can only be judged at the end.
@@ -205,7 +200,7 @@ impl Judge {
         self.found.now(at);
         self.found.settle_aside();
         self.ask(|check, scene, found| check.finish(scene, found));
-        let mut missing: Vec<_> = self.missing().collect();
+        let mut missing: Vec<_> = self.missing(at).collect();
         if missing.is_empty() {
             return;
         }

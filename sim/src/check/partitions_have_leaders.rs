@@ -83,7 +83,7 @@ mod tests {
     fn a_partition_whose_leader_is_dead_is_noticed() {
         let mut bench = Bench::of(INFO.name).begun();
         bench.phase(Phase::Settle);
-        assert!(bench.judge.unsettled().is_empty());
+        assert!(bench.unsettled().is_empty());
         bench.stop(b(1), Stop::Crash).finish();
         assert_eq!(bench.fired(), 1);
     }

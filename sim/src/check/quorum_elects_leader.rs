@@ -54,9 +54,9 @@ mod tests {
     fn a_quorum_without_leader_is_not_at_rest() {
         let mut bench = Bench::of(INFO.name);
         bench.phase(Phase::Settle);
-        assert!(bench.judge.unsettled().is_empty());
+        assert!(bench.unsettled().is_empty());
         bench.role(1, QuorumRole::Resigned, 1, None);
-        assert_eq!(bench.judge.unsettled().len(), 1);
+        assert_eq!(bench.unsettled().len(), 1);
         bench.finish();
         assert_eq!(bench.fired(), 1);
     }

@@ -53,7 +53,7 @@ mod tests {
         let mut bench = Bench::of(INFO.name);
         bench.phase(Phase::Settle);
         bench.say(b(1), Event::BrokerStateChanged { state: BrokerState::PendingControlledShutdown });
-        assert_eq!(bench.judge.unsettled().len(), 1);
+        assert_eq!(bench.unsettled().len(), 1);
         bench.stop(b(1), Stop::Halted(Halt::Shutdown)).finish();
         assert_eq!(bench.fired(), 0);
     }

@@ -105,6 +105,10 @@ impl Bench {
         self.judge.counts().iter().find(|(name, _)| *name == self.check).map_or(0, |(_, count)| *count)
     }
 
+    pub fn unsettled(&self) -> Vec<String> {
+        self.judge.unsettled(self.now())
+    }
+
     pub fn now(&self) -> Instant {
         Instant(self.at)
     }

@@ -67,7 +67,7 @@ mod tests {
     #[test]
     fn a_voter_that_stays_behind_is_noticed() {
         let mut bench = committed();
-        assert!(bench.judge.unsettled().is_empty(), "it was committed just now");
+        assert!(bench.unsettled().is_empty(), "it was committed just now");
         bench.wait(5).finish();
         assert_eq!(bench.fired(), 1);
     }

@@ -423,7 +423,8 @@ impl World {
             Control::Say(event) => self.say(event),
             Control::ReviveServersAndClients => self.revive(),
             Control::LookWhetherSettled => {
-                let at_rest = self.judge.as_ref().is_none_or(|judge| judge.unsettled().is_empty());
+                let now = self.now;
+                let at_rest = self.judge.as_ref().is_none_or(|judge| judge.unsettled(now).is_empty());
                 let controls = self.director.looked(now, at_rest, &self.names);
                 for control in controls {
                     self.apply(control);
