@@ -36,7 +36,10 @@ impl Check for AckedOffsetHoldsTheRecord {
                 tell(scene, partition, sent, acked, offset, found);
             }
             Event::RecordAcked { partition, .. } => {
-                if let Some(read) = sent.read_at.filter(|read| *read != acked) {
+                // Read, lost lawfully before it was acknowledged, and sent again.
+                let known = scene.cluster.partition(partition);
+                let lost = |read: &Offset| known.is_some_and(|it| scene.forgives_loss_at(it, *read, sent.at));
+                if let Some(read) = sent.read_at.filter(|read| *read != acked && !lost(read)) {
                     tell(scene, partition, sent, acked, read, found);
                 }
             }
@@ -91,13 +94,30 @@ fn tell(scene: Scene<'_>, id: TopicPartition, sent: &Sent, acked: Offset, read: 
 
 #[cfg(test)]
 mod tests {
-    use super::{super::testing::*, INFO};
+    use trial_model::event::BrokerState;
+
+    use super::{super::testing::*, Event, INFO};
+    use crate::world_event::Stop;
 
     #[test]
     fn a_record_that_stands_elsewhere_is_noticed() {
         let mut bench = Bench::of(INFO.name);
         bench.send(P1, 0).ack(P1, 0, 0).read(C1, 4, P1, 0);
         assert_eq!(bench.fired(), 1);
+    }
+
+    #[test]
+    fn where_it_stood_before_a_lawful_loss_is_forgiven() {
+        for (unclean, fired) in [(true, 0), (false, 1)] {
+            let mut bench = Bench::with(INFO.name, |setup| setup.elr = true).begun();
+            bench.replicated(0, 1, 7, &[2, 3]).send(P1, 0).hw(1, 1, 1, &[1, 2, 3]).read(C1, 0, P1, 0);
+            for nth in 1..=3 {
+                bench.stop(b(nth), Stop::PowerLoss).start(b(nth)).recovered(nth, 0, None);
+                bench.say(b(nth), Event::BrokerStateChanged { state: BrokerState::Starting });
+            }
+            bench.wait(1).elected(2, 2, &[2], unclean).leads(2, 2).ack(P1, 0, 4);
+            assert_eq!(bench.fired(), fired);
+        }
     }
 
     #[test]

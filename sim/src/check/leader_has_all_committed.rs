@@ -108,7 +108,9 @@ pub(super) fn moved(partition: &crate::mirror::Partition, n: &dyn trial_model::e
 
 #[cfg(test)]
 mod tests {
-    use super::{super::testing::*, INFO};
+    use trial_model::event::BrokerState;
+
+    use super::{super::testing::*, Event, INFO};
     use crate::world_event::Stop;
 
     #[test]
@@ -143,6 +145,7 @@ mod tests {
         }
         for nth in back {
             bench.start(b(*nth)).recovered(*nth, u64::from(*nth != 2), None);
+            bench.say(b(*nth), Event::BrokerStateChanged { state: BrokerState::Starting });
         }
         bench.elected(2, 2, &[2], unclean).leads(2, 2);
         bench.fired()
@@ -155,6 +158,24 @@ mod tests {
         assert_eq!(loses(&[2], &[2], 2, true), 1, "broker 1 lives");
         assert_eq!(loses(&[1, 2], &[1, 2], 3, true), 1, "three must die to lose what three must have");
         assert_eq!(loses(&[1, 2], &[1, 2], 2, false), 1, "a clean election loses nothing");
+    }
+
+    #[test]
+    fn who_dies_on_its_way_into_the_isr_counts_as_dead() {
+        let mut bench = Bench::with(INFO.name, |setup| {
+            setup.elr = true;
+            setup.topic_defaults.min_insync = 2;
+        });
+        bench = bench.begun();
+        bench.replicated(0, 1, 7, &[2, 3]).hw(1, 1, 1, &[1, 2, 3]).shrink(1, 1, &[2, 3]);
+        bench.stop(b(1), Stop::PowerLoss).expand(2, 1, &[1, 2, 3]).shrink(2, 1, &[1, 2]);
+        bench.stop(b(2), Stop::PowerLoss);
+        for nth in 1..=2 {
+            bench.start(b(nth)).recovered(nth, 0, None);
+            bench.say(b(nth), Event::BrokerStateChanged { state: BrokerState::Starting });
+        }
+        bench.elected(2, 2, &[2], true).leads(2, 2);
+        assert_eq!(bench.fired(), 0);
     }
 
     #[test]

@@ -141,6 +141,8 @@ pub struct Replica {
     pub lossy: bool,
     /// Whether its process died uncleanly and it has not joined the ISR or led since.
     pub unclean: bool,
+    /// Whether it has come back after that and begun to register: the controller may learn of it.
+    pub returned: bool,
     /// Whether its disk has lied: what it lost, no protocol could know of.
     pub deceived: bool,
     /// Whether the power was lost since it was last read back.
@@ -173,6 +175,7 @@ impl Replica {
             epoch: LeaderEpoch(0),
             lossy: false,
             unclean: false,
+            returned: false,
             deceived: false,
             lost_power: false,
             lost_to: None,
@@ -264,8 +267,8 @@ impl Replica {
         let node = self.node;
         let (role, epoch, open) = (self.role, self.epoch, self.open);
         let (lossy, unclean, lost_to) = (self.lossy, self.unclean, self.lost_to);
-        let (deceived, lost_power) = (self.deceived, self.lost_power);
-        let empty = Replica { deceived, lost_power, ..Replica::new(node) };
+        let (deceived, lost_power, returned) = (self.deceived, self.lost_power, self.returned);
+        let empty = Replica { deceived, lost_power, returned, ..Replica::new(node) };
         *self = Replica { role, epoch, open, lossy, unclean, lost_to, cut_since_flush: true, ..empty };
         (self.start, self.end, self.agreed) = (start, start, start);
     }

@@ -16,7 +16,7 @@ use trial_model::{
     event::{BrokerState, Event, PartitionState},
     machine::Halt,
     time::Instant,
-    units::{BrokerEpoch, LeaderEpoch, NodeId, NodeRole, NodeSet, Offset, TopicId, TopicPartition},
+    units::{BrokerEpoch, LeaderEpoch, NodeId, NodeRole, Offset, TopicId, TopicPartition},
 };
 
 use self::partition::End;
@@ -98,11 +98,6 @@ pub struct Broker {
 }
 
 impl Broker {
-    /// Whether it runs, and has not been told its epoch in this life.
-    pub fn is_returning(&self) -> bool {
-        self.process.alive && self.epoch.is_none()
-    }
-
     /// Whether it serves in the life that the controller knows of: it may lead and count as in sync.
     pub fn serves(&self) -> bool {
         self.process.alive && self.epoch.is_some() && self.epoch == self.registered && !self.fenced
@@ -339,6 +334,9 @@ impl Cluster {
                 if let Some(broker) = self.broker_mut(node) {
                     broker.state = Some(*state);
                 }
+                if *state == BrokerState::Starting {
+                    self.partitions.iter_mut().for_each(|partition| partition.registers(node));
+                }
             }
             Event::BrokerEpochReceived { epoch } => {
                 if let Some(broker) = self.broker_mut(node) {
@@ -371,11 +369,8 @@ impl Cluster {
         unclean: bool,
     ) {
         if self.news(now, node, at) {
-            let returning = match unclean {
-                true => self.brokers().filter(|(_, it)| it.is_returning()).map(|(id, _)| id).collect(),
-                false => NodeSet::new(),
-            };
-            self.partition_mut(id).told(now, state, unclean, &returning);
+            let serving = state.isr.iter().filter(|node| self.serves(*node)).collect();
+            self.partition_mut(id).told(now, state, unclean, &serving);
         }
     }
 

@@ -200,21 +200,24 @@ impl Partition {
 
     /// Whether nobody is left whom the controller could know to have everything, and so many have died that
     /// the configuration does not protect from it (KIP-966): each of those who could be elected until now died
-    /// uncleanly and is just back, which takes it out of the ISR and the ELR, and so did as many as
-    /// `min.insync.replicas`, all told, without having been in sync since.
-    fn is_exhausted(&self, returning: &NodeSet) -> bool {
-        let unclean = |node| self.replica(node).is_some_and(|replica| replica.unclean);
-        let deaths = self.replicas.iter().filter(|replica| replica.unclean).count();
-        self.candidates().all(|node| unclean(node) && returning.contains(node)) && deaths >= self.min_insync()
+    /// uncleanly and has come back to register, which takes it out of the ISR and the ELR, and so did as many
+    /// as `min.insync.replicas`, all told, without having been in sync since.
+    fn is_exhausted(&self) -> bool {
+        let dead = self.replicas.iter().filter(|replica| replica.unclean && replica.returned);
+        self.candidates().all(|node| dead.clone().any(|replica| replica.node == node))
+            && dead.count() >= self.min_insync()
     }
 
-    /// Takes the controller's word. `returning` are the brokers that run and have not registered yet in this
-    /// life, if the election is unclean.
-    pub(super) fn told(&mut self, at: Instant, state: &PartitionState, unclean: bool, returning: &NodeSet) {
-        self.pardon |= unclean && self.is_exhausted(returning);
+    /// Takes the controller's word. `serving` are those of the ISR who run as the process that is registered.
+    pub(super) fn told(&mut self, at: Instant, state: &PartitionState, unclean: bool, serving: &NodeSet) {
+        self.pardon |= unclean && self.is_exhausted();
         if let Some(before) = &self.truth {
             for replica in self.replicas.iter_mut().filter(|replica| replica.unclean) {
-                replica.unclean = !state.isr.contains(replica.node) || before.isr.contains(replica.node);
+                // Out of the ELR it comes as it left, dead perhaps; from outside only with everything, if it
+                // has not died since it was proposed.
+                let was_outside = !before.isr.contains(replica.node) && !before.elr.contains(replica.node);
+                replica.unclean = !serving.contains(replica.node) || !was_outside;
+                replica.returned &= replica.unclean;
             }
         }
         if self.elected.last().is_none_or(|last| last.epoch < state.leader_epoch) {
@@ -269,7 +272,8 @@ impl Partition {
             };
             self.announce(moved);
         }
-        self.replica_mut(by.node).unclean = false;
+        let leader = self.replica_mut(by.node);
+        (leader.unclean, leader.returned) = (false, false);
         self.leaderships.push(by);
         if self.leaderships.len() > 256 {
             self.leaderships.remove(0);
@@ -335,6 +339,13 @@ impl Partition {
             self.lost_disks += 1;
             replica.wipe(Offset::ZERO);
             replica.cut_since_flush = false;
+        }
+    }
+
+    /// The broker `node` begins to register.
+    pub(super) fn registers(&mut self, node: NodeId) {
+        if let Some(replica) = self.replicas.iter_mut().find(|replica| replica.node == node) {
+            replica.returned = replica.unclean;
         }
     }
 
