@@ -19,7 +19,7 @@ use crate::{
     Scenario,
     report::words::{counted, grouped, seconds, trigger},
     scenario::values::{BugName, Seed, Span},
-    shrink::{Limits, Progress, Refusal, SEEDS, Shrunk, Wishes, shrink},
+    shrink::{Limits, Progress, Refusal, SEEDS, Shrunk, Wishes, shrink, written},
 };
 
 /// Find the least that still fails: drop and shorten faults, take away nodes, work and settings.
@@ -83,12 +83,11 @@ fn carry_out(it: &Shrink, common: &Common, output: &mut Output) -> Result<Exit, 
         .output
         .clone()
         .unwrap_or_else(|| PathBuf::from(format!("{}.repro.json", shrunk.signature.file_name())));
-    let written = write(&path, &shrunk.scenario);
+    let saved = write(&path, &shrunk.scenario);
     say(common, &shrunk, &path, output);
-    if let Err(why) = written {
+    if let Err(why) = saved {
         // What was found must not be lost with a full disk.
-        output.say(&serde_json::to_string_pretty(&shrunk.scenario).unwrap_or_default());
-        output.say("\n");
+        output.say(&written(&shrunk.scenario));
         return Err(output.fail(Exit::Usage, &format!("{why}; the repro stands above")));
     }
     Ok(if interrupt::interrupted() { Exit::Interrupted } else { Exit::Ok })
@@ -150,9 +149,8 @@ fn writable(path: &Path) -> Result<(), String> {
 /// Writes a file whole or not at all.
 fn write(path: &Path, scenario: &Scenario) -> Result<(), String> {
     let failed = |error: std::io::Error| format!("{} cannot be written: {error}", path.display());
-    let text = serde_json::to_string_pretty(scenario).map_err(|error| error.to_string())? + "\n";
     let draft = path.with_extension(format!("{}.part", std::process::id()));
-    fs::write(&draft, text).and_then(|()| fs::rename(&draft, path)).map_err(|error| {
+    fs::write(&draft, written(scenario)).and_then(|()| fs::rename(&draft, path)).map_err(|error| {
         let _ = fs::remove_file(&draft);
         failed(error)
     })

@@ -126,6 +126,11 @@ impl<'a> Lab<'a> {
         self.floor = self.count(scenario, GUARDS, 0).unwrap_or(0);
     }
 
+    /// Whatever fails is adopted again, however weak.
+    pub fn unguard(&mut self) {
+        self.floor = 0;
+    }
+
     /// With how many of the first `of` other seeds a scenario fails; `None` if it is less than `need`, or a
     /// limit was reached before it was known.
     pub fn count(&mut self, scenario: &Scenario, of: usize, need: usize) -> Option<usize> {

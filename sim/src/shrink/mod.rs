@@ -6,11 +6,13 @@ mod kept;
 mod lab;
 mod mend;
 mod reading;
+mod written;
 
 mod faults;
 mod length;
 mod roles;
 mod triggers;
+mod stronger;
 mod nodes;
 mod load;
 mod spans;
@@ -20,6 +22,7 @@ mod round;
 use std::time::{Duration, Instant as RealTime};
 
 pub use lab::SEEDS;
+pub use written::written;
 
 use crate::{
     Engine, Options, Run, Scenario, Signature, director::nemesis, report::Build, scenario::values::Seed,
@@ -155,7 +158,8 @@ fn rounds(lab: &mut Lab<'_>, now: &mut Scenario, strength_before: usize) {
         let before = now.clone();
         lab.doing("faults");
         faults::pass(lab, now);
-        if round == 0 {
+        if round == 0 || now.faults.len() > faults::MANY {
+            lab.unguard();
             faults::with_other_seeds(lab, now);
         }
         lab.doing("length");
@@ -165,6 +169,8 @@ fn rounds(lab: &mut Lab<'_>, now: &mut Scenario, strength_before: usize) {
             strength = roles::pass(lab, now, strength);
             lab.doing("times to triggers");
             strength = triggers::pass(lab, now, strength);
+            lab.doing("more often");
+            strength = stronger::pass(lab, now, strength);
         }
         lab.guard(now);
         lab.doing("nodes");
