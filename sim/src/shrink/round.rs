@@ -58,7 +58,7 @@ mod tests {
     #[test]
     fn times_become_rounder_step_by_step() {
         let shown = |own: Span| rounder(own).iter().map(Span::to_string).collect::<Vec<_>>();
-        assert_eq!(shown(Span::millis(3_068))[..4], ["3s", "4s", "3.5s", "3.1s"][..]);
+        assert_eq!(shown(Span::millis(3_068))[..4], ["3s", "4s", "3500ms", "3100ms"][..]);
         assert_eq!(shown(Span::millis(3_068)).last().map(String::as_str), Some("3065ms"));
         assert_eq!(shown(Span::millis(2_000)), [""; 0]);
         assert!(shown(Span::micros(8_123)).contains(&"8ms".to_string()));
