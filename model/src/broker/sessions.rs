@@ -9,6 +9,8 @@ use alloc::{
     vec::Vec,
 };
 
+use smallvec::SmallVec;
+
 use super::replicas::Slot;
 use crate::{
     machine::{Caller, ConnectionId},
@@ -128,13 +130,11 @@ impl Session {
     }
 
     /// Where something may be new, from the place on where the last answer ended.
-    pub fn marked(&self) -> Vec<u32> {
-        // Of none or one there is no other order.
-        if self.dirty.len() <= 1 || self.first == 0 {
-            return self.dirty.clone();
-        }
+    pub fn marked(&self) -> SmallVec<[u32; 8]> {
         let (before, from) = self.dirty.split_at(self.dirty.partition_point(|at| *at < self.first));
-        [from, before].concat()
+        let mut marked = SmallVec::from_slice(from);
+        marked.extend_from_slice(before);
+        marked
     }
 
     /// All its partitions, in the order they were asked for.
@@ -359,7 +359,7 @@ mod tests {
         (0..3).for_each(|at| session.clean(at));
         assert_eq!(sessions.take_in(CALLER, fetch(&[1], true, &[0]), Instant(2)).named, [1]);
         let session = sessions.get_mut(CALLER.connection).expect("still there");
-        assert_eq!(session.marked(), [1]);
+        assert_eq!(session.marked()[..], [1]);
         assert_eq!(session.all(), [1, 2]);
     }
 
@@ -405,6 +405,6 @@ mod tests {
         sessions.take_in(CALLER, fetch(&[0, 1, 2], false, &[]), Instant(1));
         let session = sessions.get_mut(CALLER.connection).expect("just made");
         session.begin_after(0);
-        assert_eq!(session.marked(), [1, 2, 0]);
+        assert_eq!(session.marked()[..], [1, 2, 0]);
     }
 }

@@ -7,6 +7,7 @@
 use std::{
     cmp::Reverse,
     collections::{BinaryHeap, VecDeque},
+    io::Write as _,
     time::Duration,
 };
 
@@ -271,7 +272,9 @@ fn named(partition: TopicPartition, names: &RunNames) -> Option<NamedPartition> 
 
 /// The record `number` of `name`: its value says so.
 fn record(name: &str, number: u64, topic: TopicName, partition: Option<u32>, size: usize) -> NewRecord {
-    let mut value = format!("{name}/{number:06}").into_bytes();
+    let mut value = Vec::with_capacity(size.max(name.len() + 24));
+    // A vector can always be written to.
+    let _ = write!(value, "{name}/{number:06}");
     value.resize(size.max(value.len()), b'.');
     NewRecord {
         tag: RecordTag(number),

@@ -24,7 +24,7 @@ pub fn run(world: &mut World) {
         let ready = world.take_ready();
         for &seat in &ready {
             while let Some(node) = nodes.get_mut(seat).and_then(Option::as_mut)
-                && let Some((now, input)) = world.take_input(seat, node.deadline())
+                && let Some((now, input)) = world.take_input(seat, || node.deadline())
             {
                 let note = InputNote::from(&input);
                 world.note_input(seat, &input);

@@ -120,7 +120,7 @@ impl trial_host::World for NodeWorld {
                     self.shared.finish_instant();
                     return None;
                 }
-                if let Some((now, input)) = world.take_input(self.seat, deadline) {
+                if let Some((now, input)) = world.take_input(self.seat, || deadline) {
                     self.input = InputNote::from(&input);
                     world.note_input(self.seat, &input);
                     return Some((now, input));

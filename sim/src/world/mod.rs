@@ -155,12 +155,18 @@ impl World {
         self.now = at;
         self.open = true;
         self.report_progress();
-        self.apply_controls();
+        // At most instants nobody is told or harmed.
+        let directed = self.director.next_due().is_some_and(|due| due <= at);
+        if directed {
+            self.apply_controls();
+        }
         if self.ended {
             return None;
         }
         self.deliver_mail();
-        self.tell_clients();
+        if directed {
+            self.tell_clients();
+        }
         self.wake_sleepers();
         self.instant.ready.sort_unstable();
         self.instant.ready.dedup();
@@ -211,9 +217,13 @@ impl World {
         self.slots[seat].life != Life::Down
     }
 
-    /// The next thing to happen to a node at this instant, given its own deadline; `None` if there is
-    /// nothing more before a later instant.
-    pub fn take_input(&mut self, seat: Seat, deadline: Option<Instant>) -> Option<(Now, Input)> {
+    /// The next thing to happen to a node at this instant; `None` if there is nothing more before a later
+    /// instant. `deadline` is the node's own, asked for only if nothing else waits.
+    pub fn take_input(
+        &mut self,
+        seat: Seat,
+        deadline: impl FnOnce() -> Option<Instant>,
+    ) -> Option<(Now, Input)> {
         match self.slots[seat].take_input(self.now, deadline) {
             Ok(taken) => Some(taken),
             Err(look_again) => {

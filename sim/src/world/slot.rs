@@ -141,7 +141,7 @@ impl Slot {
     pub fn take_input(
         &mut self,
         now: Instant,
-        deadline: Option<Instant>,
+        deadline: impl FnOnce() -> Option<Instant>,
     ) -> Result<(Now, Input), Option<Instant>> {
         match self.life {
             Life::Down | Life::Paused => return Err(None),
@@ -150,7 +150,7 @@ impl Slot {
         }
         let input = match self.inbox.pop() {
             Some(waiting) => waiting.input,
-            None => match self.deadline_due(deadline) {
+            None => match self.deadline_due(deadline()) {
                 Some(due) if due <= now => {
                     self.deadline_taken = Some(now);
                     Input::Deadline
