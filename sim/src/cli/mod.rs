@@ -16,6 +16,7 @@ mod replay;
 mod shrink;
 mod fuzz;
 mod findings;
+mod museum;
 mod compare;
 mod determinism;
 mod check;
@@ -57,6 +58,8 @@ enum Command {
     Shrink(shrink::Shrink),
     /// Run drawn clusters, or scenarios under drawn seeds and faults, until a promise breaks.
     Fuzz(fuzz::Fuzz),
+    /// Historical bugs of Kafka that can be switched back on, and how soon they are found.
+    Museum(museum::Museum),
     /// Say what is wrong with scenario files, without running them.
     Check(check::Check),
     /// Print the JSON Schema of scenario files.
@@ -194,6 +197,7 @@ fn dispatch(cli: &Cli, output: &mut Output) -> Exit {
         Command::Replay(it) => replay::main(it, common, output),
         Command::Shrink(it) => shrink::main(it, common, output),
         Command::Fuzz(it) => fuzz::main(it, common, output),
+        Command::Museum(it) => museum::main(it, common, output),
         Command::Check(it) => check::main(it, common, output),
         Command::Schema => {
             output.say(&crate::scenario::schema());
