@@ -106,6 +106,9 @@ pub struct Partition {
     /// Whether somebody was elected because all who were known to have everything died uncleanly, so many as
     /// `min.insync.replicas` at least, and has not led yet.
     pub pardon: bool,
+    /// Whether somebody was elected uncleanly, by the controller's own word, and nobody has led since: what
+    /// that one does not have is given up already.
+    pub conceded: bool,
     /// What was lost, when.
     pub losses: Vec<Loss>,
     /// Who led, in the order in which they began; the newest few.
@@ -134,6 +137,7 @@ impl Partition {
             moved: None,
             regime: None,
             pardon: false,
+            conceded: false,
             losses: Vec::new(),
             leaderships: Vec::new(),
             grown: Vec::new(),
@@ -211,6 +215,7 @@ impl Partition {
     /// Takes the controller's word. `serving` are those of the ISR who run as the process that is registered.
     pub(super) fn told(&mut self, at: Instant, state: &PartitionState, unclean: bool, serving: &NodeSet) {
         self.pardon |= unclean && self.is_exhausted();
+        self.conceded |= unclean;
         if let Some(before) = &self.truth {
             for replica in self.replicas.iter_mut().filter(|replica| replica.unclean) {
                 // Out of the ELR it comes as it left, dead perhaps; from outside only with everything, if it
@@ -249,7 +254,7 @@ impl Partition {
         let seen = self.leaderships.iter().any(|other| other.epoch > by.epoch);
         let newest = self.newest_epoch().map_or(!seen, |newest| by.epoch >= newest);
         if newest {
-            let unclean = self.election(by.epoch).is_some_and(|elected| elected.unclean);
+            let unclean = std::mem::take(&mut self.conceded);
             let (before, lossy) = (self.high_watermark, self.lossy());
             let pardoned = std::mem::take(&mut self.pardon);
             if let Some(from) = give_up(&mut self.trunk, &mut self.replicas, by.node) {
