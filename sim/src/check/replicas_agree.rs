@@ -38,7 +38,7 @@ impl Check for ReplicasAgree {
         let Some(partition) = scene.cluster.partition(id).filter(|partition| !partition.deleted) else {
             return;
         };
-        let Some(replica) = partition.replica(scene.node).filter(|replica| replica.parts(&partition.trunk))
+        let Some(own) = partition.replica(scene.node).and_then(|replica| replica.departs(&partition.trunk))
         else {
             return;
         };
@@ -46,7 +46,9 @@ impl Check for ReplicasAgree {
             Some(epoch) => partition.lawful(epoch),
             None => partition.regime.is_none(),
         };
-        let Some(own) = replica.tail.front().filter(|own| own.base < to && lawful) else { return };
+        if own.base >= to || !lawful {
+            return;
+        }
         let node = scene.node;
         found.report(INFO.name, Some(id), |n| {
             let other = partition.trunk.at(own.base);

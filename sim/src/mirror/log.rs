@@ -187,7 +187,16 @@ impl Replica {
 
     /// Whether its log departs from the trunk below the trunk's end.
     pub fn parts(&self, trunk: &Trunk) -> bool {
-        !self.opaque && self.tail.front().is_some_and(|first| first.base < trunk.end)
+        self.departs(trunk).is_some()
+    }
+
+    /// The first batch in which its log departs from the trunk.
+    ///
+    /// What was deleted lawfully need not agree: nobody can read it, and a leader that has forgotten its epochs
+    /// cannot tell a follower that it has others.
+    pub fn departs(&self, trunk: &Trunk) -> Option<&Entry> {
+        let first = self.tail.iter().find(|entry| entry.end > trunk.start);
+        first.filter(|first| !self.opaque && first.base < trunk.end)
     }
 
     /// Whether it holds everything committed up to `to`; benefit of the doubt where it is not known.
@@ -208,7 +217,8 @@ impl Replica {
 
     pub(super) fn settle(&mut self, trunk: &Trunk) {
         while let Some(first) = self.tail.front() {
-            if first.base >= trunk.end || trunk.compare(first) == Compared::Other {
+            let deleted = first.end <= trunk.start;
+            if first.base >= trunk.end || (trunk.compare(first) == Compared::Other && !deleted) {
                 return;
             }
             self.agreed = first.end;
@@ -386,7 +396,8 @@ pub(super) fn commit(
 
 /// Gives up what is committed beyond what `leader` holds: it leads now, lawfully or not.
 pub(super) fn give_up(trunk: &mut Trunk, replicas: &mut [Replica], leader: NodeId) -> Option<Offset> {
-    let source = replicas.iter().find(|replica| replica.node == leader)?;
+    let source = replicas.iter_mut().find(|replica| replica.node == leader)?;
+    source.settle(trunk);
     if source.opaque || source.agreed >= trunk.end {
         return None;
     }
