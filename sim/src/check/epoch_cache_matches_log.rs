@@ -25,12 +25,37 @@ struct Starts {
     unknown: bool,
     /// Whether its owner was elected and nothing was appended since.
     elected: bool,
+    /// What was cut off and may still be on the disk: told is what memory holds.
+    cut: Option<Cut>,
+}
+
+/// Records that were cut off, while nothing written since proves that the disk has cut them off, too.
+#[derive(Clone, Copy)]
+struct Cut {
+    /// What lies before is what it was.
+    kept: Offset,
+    /// Where the log began anew, if it did.
+    begun: Option<Offset>,
+}
+
+impl Cut {
+    /// Another cut before the disk has done this one.
+    fn and(self, later: Cut) -> Cut {
+        Cut { kept: self.kept.min(later.kept), begun: later.begun.filter(|_| self.begun.is_some()) }
+    }
+
+    /// Whether a log that was read back may hold what was cut off.
+    fn may_be_undone(self, start: Offset, end: Offset) -> bool {
+        end > self.kept && self.begun.is_none_or(|begun| start < begun)
+    }
 }
 
 #[derive(Default)]
 struct EpochCacheMatchesLog {
     logs: Lookup<(NodeId, TopicPartition), Starts>,
     lost: Vec<NodeId>,
+    /// Logs with a cut that the disk may not have done.
+    cuts: Vec<(NodeId, TopicPartition)>,
     touched: Vec<TopicPartition>,
 }
 
@@ -67,6 +92,17 @@ impl Check for EpochCacheMatchesLog {
         for event in events {
             self.take(node, event);
         }
+        let logs = &mut self.logs;
+        self.cuts.retain(|key| {
+            let Some(starts) = logs.get_mut(key) else { return false };
+            let replica = broker.replica(key.1).filter(|_| key.0 == node);
+            // A log's operations are done one after the other.
+            let after = starts.cut.map_or(Offset::ZERO, |cut| cut.begun.unwrap_or(cut.kept));
+            if replica.is_some_and(|replica| !replica.log.is_truncating() && replica.log.written() > after) {
+                starts.cut = None;
+            }
+            starts.cut.is_some()
+        });
         for id in std::mem::take(&mut self.touched) {
             let Some(replica) = broker.replica(id) else { continue };
             let Some(starts) = self.logs.get(&(node, id)) else { continue };
@@ -122,11 +158,20 @@ impl EpochCacheMatchesLog {
                 }
                 starts.epochs.retain(|(_, base)| *base < to);
                 starts.end = to;
+                let cut = match to > from {
+                    true => Cut { kept: Offset::ZERO, begun: Some(to) },
+                    false => Cut { kept: to, begun: None },
+                };
+                starts.cut = Some(starts.cut.map_or(cut, |before| before.and(cut)));
+                if !self.cuts.contains(&key) {
+                    self.cuts.push(key);
+                }
                 self.touch(id);
             }
             Event::Recovered { start, end, .. } => {
                 let starts = self.logs.entry(key).or_default();
-                let more = end > starts.end || start > starts.end || self.lost.contains(&node);
+                let undone = starts.cut.take().is_some_and(|cut| cut.may_be_undone(start, end));
+                let more = end > starts.end || start > starts.end || self.lost.contains(&node) || undone;
                 starts.unknown = (starts.unknown || more) && end > start;
                 if start == end {
                     starts.epochs.clear();
@@ -263,5 +308,30 @@ mod tests {
         // More came back than was told of.
         check.take(node, &Event::Recovered { partition: id, start, end: Offset(7), clean, cut, last_crc });
         assert!(check.logs[&(node, id)].unknown);
+    }
+
+    /// Whether what a log of five records holds is known after it was cut from `from` to `to` and read back.
+    fn known(from: u64, to: u64, recovered: std::ops::Range<u64>) -> bool {
+        let (mut check, node, partition) =
+            (EpochCacheMatchesLog::default(), NodeId(1), super::super::testing::P);
+        check.logs.insert((node, partition), Starts { end: Offset(from), ..Starts::default() });
+        let (why, high_watermark) = (trial_model::event::TruncateReason::Diverged, Offset(0));
+        let (start, end) = (Offset(recovered.start), Offset(recovered.end));
+        let (clean, cut, last_crc) = (false, 0, None);
+        check.take(
+            node,
+            &Event::Truncated { partition, from: Offset(from), to: Offset(to), why, high_watermark },
+        );
+        check.logs.get_mut(&(node, partition)).expect("it was put there").end = Offset(to + 2);
+        check.take(node, &Event::Recovered { partition, start, end, clean, cut, last_crc });
+        !check.logs[&(node, partition)].unknown
+    }
+
+    #[test]
+    fn a_death_may_undo_a_cut() {
+        assert!(known(5, 3, 0..3), "what was cut off is gone");
+        assert!(!known(5, 3, 0..4), "that may be the old record or the new one");
+        assert!(known(5, 9, 9..10), "it began anew");
+        assert!(!known(5, 9, 2..5), "the old log");
     }
 }
