@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 
 use trial_model::{
     event::{Event, Payload},
+    protocol::TopicName,
     time::Instant,
     units::{NodeId, NodeRole, Offset, TopicId, TopicPartition},
 };
@@ -164,6 +165,8 @@ pub struct History {
     /// The partitions, in the order in which they were first heard of.
     pub partitions: Vec<Partition>,
     index: Lookup<TopicPartition, u32>,
+    /// The topics, in the order in which they were created: a name may come again with another id.
+    topics: Vec<(TopicId, TopicName)>,
     positions: Vec<(NodeId, Vec<(u32, Position)>)>,
     prefixes: Vec<Vec<u8>>,
     by_prefix: Lookup<Vec<u8>, u32>,
@@ -227,7 +230,7 @@ impl History {
             .pending
             .iter()
             .map(|at| &self.records[*at as usize])
-            .find(|sent| sent.outcome == Outcome::InFlight)
+            .find(|sent| sent.outcome == Outcome::InFlight && sent.place == place)
     }
 
     /// Where a consumer is in every partition that it ever read or was assigned.
@@ -276,6 +279,11 @@ impl History {
     pub fn apply(&mut self, now: Instant, node: NodeId, event: &Event) {
         self.latest = Latest::default();
         match event {
+            Event::TopicCreated { topic, name, .. } => {
+                if !self.topics.iter().any(|(known, _)| known == topic) {
+                    self.topics.push((*topic, name.clone()));
+                }
+            }
             Event::RecordSent { tag, partition, value, .. } => self.sent(now, node, tag.0, *partition, value),
             Event::RecordAcked { tag, partition, offset } => {
                 self.acked(now, node, tag.0, *partition, *offset)
@@ -395,6 +403,54 @@ impl History {
         kinds.find(|(of, width, _)| (*of, *width) == (topic, value.width))?.2.get(value.number)
     }
 
+    /// Whether `former` was deleted, and `id` created in its place under the same name.
+    pub fn replaces(&self, id: TopicPartition, former: TopicPartition) -> bool {
+        if id.topic == former.topic || id.partition != former.partition {
+            return false;
+        }
+        let of = |topic| self.topics.iter().position(|(known, _)| *known == topic);
+        let (Some(new), Some(old)) = (of(id.topic), of(former.topic)) else { return false };
+        old < new && self.topics[old].1 == self.topics[new].1
+    }
+
+    /// A record with this value that was sent to a topic deleted since, and went to the one that bears its
+    /// name now: producers know topics by name, and try again at the new id. One that has an answer did not.
+    fn followed(&mut self, id: TopicPartition, value: Value) -> Option<u32> {
+        let former: Vec<TopicId> = self.topics.iter().map(|(topic, _)| *topic).collect();
+        let at = former.into_iter().rev().find_map(|topic| {
+            let at = self.valued(topic, value)?;
+            let sent = &self.records[at as usize];
+            let open = matches!(sent.outcome, Outcome::InFlight | Outcome::Unknown);
+            (open && self.replaces(id, self.partitions[sent.place as usize].id)).then_some(at)
+        })?;
+        self.follow(at, id);
+        Some(at)
+    }
+
+    /// A record was sent to `id` in the end, which has the name of where it was sent to first.
+    fn follow(&mut self, at: u32, id: TopicPartition) {
+        let place = self.place(id);
+        let sent = &mut self.records[at as usize];
+        (sent.place, sent.read_at, sent.audited) = (place, None, false);
+        let value = sent.value;
+        if sent.outcome == Outcome::InFlight {
+            self.partitions[place as usize].pending.push_back(at);
+        }
+        self.name_value(id.topic, value, at);
+    }
+
+    fn name_value(&mut self, topic: TopicId, value: Value, at: u32) {
+        let kinds = &mut self.by_value[value.prefix as usize];
+        match kinds.iter_mut().find(|(of, width, _)| (*of, *width) == (topic, value.width)) {
+            Some((.., records)) => records.set(value.number, at),
+            None => {
+                let mut records = Numbered::default();
+                records.set(value.number, at);
+                kinds.push((topic, value.width, records));
+            }
+        }
+    }
+
     fn since(&mut self, node: NodeId) -> &mut Since {
         let at = match self.since.iter().position(|(owner, _)| *owner == node) {
             Some(at) => at,
@@ -444,15 +500,7 @@ impl History {
             self.by_tag.resize_with(client + 1, Numbered::default);
         }
         self.by_tag[client].set(tag, at);
-        let kinds = &mut self.by_value[value.prefix as usize];
-        match kinds.iter_mut().find(|(topic, width, _)| (*topic, *width) == (id.topic, value.width)) {
-            Some((.., records)) => records.set(value.number, at),
-            None => {
-                let mut records = Numbered::default();
-                records.set(value.number, at);
-                kinds.push((id.topic, value.width, records));
-            }
-        }
+        self.name_value(id.topic, value, at);
         self.partitions[place as usize].pending.push_back(at);
         self.latest.record = Some(at);
         if self.settling {
@@ -481,6 +529,11 @@ impl History {
     }
 
     fn acked(&mut self, now: Instant, node: NodeId, tag: u64, id: TopicPartition, offset: Option<Offset>) {
+        if let Some(at) = self.tagged(node, tag)
+            && self.replaces(id, self.partitions[self.records[at as usize].place as usize].id)
+        {
+            self.follow(at, id);
+        }
         let Some(at) = self.told(now, node, tag, Outcome::Acked) else { return };
         self.records[at as usize].acked_at = offset;
         let auditor = self.is_auditor(node);
@@ -503,7 +556,7 @@ impl History {
     ) {
         let place = self.place(id);
         let value = self.value(payload);
-        let record = self.valued(id.topic, value);
+        let record = self.valued(id.topic, value).or_else(|| self.followed(id, value));
         let auditor = self.is_auditor(node);
         if self.settling {
             self.since(node).done += 1;
@@ -522,9 +575,11 @@ impl History {
                 partition.read[slot] = at + 1;
             }
             let sent = &mut self.records[at as usize];
-            latest.first_read = sent.read_at;
-            sent.read_at.get_or_insert(offset);
-            sent.audited |= auditor;
+            if sent.place == place {
+                latest.first_read = sent.read_at;
+                sent.read_at.get_or_insert(offset);
+                sent.audited |= auditor;
+            }
             if auditor {
                 let wrote = sent.node;
                 partition.audited_to = partition.audited_to.max(offset.next());
@@ -538,7 +593,11 @@ impl History {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use trial_model::{event::RecordTag, time::Timestamp, units::TopicId};
+    use trial_model::{
+        event::RecordTag,
+        time::Timestamp,
+        units::{LeaderEpoch, TopicId},
+    };
 
     use super::*;
 
@@ -553,6 +612,39 @@ mod tests {
         // What was far keeps its place when the others have come close.
         (5..=900).for_each(|number| numbered.set(number, 9));
         assert_eq!((numbered.get(900), numbered.get(899), numbered.close.len()), (Some(9), Some(9), 901));
+    }
+
+    #[test]
+    fn a_record_follows_the_name_of_its_topic_until_it_has_an_answer() {
+        let (old, new, other) = [2, 3, 4].map(|topic| TopicPartition::new(TopicId(topic), 1)).into();
+        let (p1, c1) = (NodeId::client(1), NodeId::client(2));
+        let value = |tag: u64| Payload(Bytes::from(format!("p1/{tag:06}....")));
+        let (timestamp, epoch) = (Timestamp(0), LeaderEpoch(0));
+        let mut history = History::new(vec![]);
+        for (id, name) in [(old, "orders"), (new, "orders"), (other, "clicks")] {
+            let (topic, name) = (id.topic, TopicName::from(name));
+            history.apply(Instant(0), p1, &Event::TopicCreated { topic, name, at: Offset(1), active: true });
+        }
+        for tag in 0..4 {
+            let sent =
+                Event::RecordSent { tag: RecordTag(tag), partition: old, value: value(tag), timestamp };
+            history.apply(Instant(1), p1, &sent);
+        }
+        let acked =
+            |tag, partition| Event::RecordAcked { tag: RecordTag(tag), partition, offset: Some(Offset(0)) };
+        let mut place_of = |event: Option<Event>, at: TopicPartition, tag: u64| {
+            event.iter().for_each(|event| history.apply(Instant(2), p1, event));
+            let read =
+                Event::Delivered { partition: at, offset: Offset(tag), epoch, value: value(tag), timestamp };
+            history.apply(Instant(3), c1, &read);
+            let record = history.latest.record;
+            record.map(|record| history.partitions[history.records[record as usize].place as usize].id)
+        };
+        assert_eq!(place_of(None, new, 0), Some(new), "read before its producer is told");
+        assert_eq!(place_of(Some(acked(1, new)), new, 1), Some(new));
+        assert_eq!(place_of(Some(acked(2, old)), new, 2), None, "it was written to the former topic");
+        assert_eq!(place_of(None, other, 3), None, "that has another name");
+        assert_eq!(place_of(None, old, 3), Some(old));
     }
 
     #[test]

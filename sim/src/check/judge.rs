@@ -242,7 +242,8 @@ impl Judge {
 fn is_clients(event: &Event) -> bool {
     matches!(
         event,
-        Event::RecordSent { .. }
+        Event::TopicCreated { .. }
+            | Event::RecordSent { .. }
             | Event::RecordAcked { .. }
             | Event::RecordFailed { .. }
             | Event::Delivered { .. }
