@@ -9,6 +9,9 @@ use crate::{
 /// More faults than that nobody wants to read.
 pub const MANY: usize = 4;
 
+/// So many runs may go to other seeds.
+const RESEEDED: u64 = 400;
+
 /// Leaves out every fault that is not needed; then, with another seed, those that only this seed needs.
 pub fn pass(lab: &mut Lab<'_>, now: &mut Scenario) {
     let base = now.clone();
@@ -26,10 +29,12 @@ pub fn with_other_seeds(lab: &mut Lab<'_>, now: &mut Scenario) {
     }
     // Not among those that the strength is measured with.
     let seeds: Vec<Seed> = (1..=tried).map(|nth| Seed(nth_seed(own, 1_000 + nth))).collect();
+    let enough = lab.runs() + RESEEDED;
     ddmin(&base.faults, |part| {
         // Without any it would have failed under its own seed.
         let fewer = with(&base, part);
         !part.is_empty()
+            && lab.runs() < enough
             && seeds.iter().any(|seed| lab.adopt(now, Scenario { seed: Some(*seed), ..fewer.clone() }))
     });
 }

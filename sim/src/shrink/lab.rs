@@ -5,10 +5,15 @@ use std::{
     time::{Duration, Instant as RealTime},
 };
 
+use trial_model::time::Instant;
+
 use super::{Limits, Progress, kept::Kept};
 use crate::{
     Engine, Options, Run, Scenario, Signature, nth_seed,
-    scenario::{self, values::Seed},
+    scenario::{
+        self,
+        values::{Seed, Span},
+    },
     simulate,
 };
 
@@ -21,10 +26,20 @@ const TOGETHER: usize = 5;
 
 type Hash = [u8; 32];
 
+/// What counts as the same failure.
+#[derive(Clone, Copy)]
+pub struct Wanted {
+    /// The kind.
+    pub signature: Signature,
+    /// Whether only that kind counts, and not any violation of its check.
+    pub same_bucket: bool,
+    /// Whether it must happen before the chaos phase is over: then runs end there.
+    pub in_chaos: bool,
+}
+
 /// Tries candidates and counts what that costs.
 pub struct Lab<'a> {
-    wanted: Signature,
-    same_bucket: bool,
+    wanted: Wanted,
     kept: Kept,
     limits: Limits,
     began: RealTime,
@@ -36,6 +51,8 @@ pub struct Lab<'a> {
     /// Whether the failure needs faults, and planted bugs: then what fails without them is something else.
     needs_faults: bool,
     needs_plant: bool,
+    /// How long the chaos phase was at first.
+    chaos: Span,
     /// How many of the guards must fail.
     floor: usize,
     failing: HashMap<Hash, bool>,
@@ -49,8 +66,7 @@ impl<'a> Lab<'a> {
     /// A laboratory for a scenario with a seed that is known to fail as `wanted`.
     pub fn new(
         scenario: &Scenario,
-        wanted: Signature,
-        same_bucket: bool,
+        wanted: Wanted,
         kept: Kept,
         limits: Limits,
         began: RealTime,
@@ -59,7 +75,6 @@ impl<'a> Lab<'a> {
         let base = scenario.seed.unwrap_or(Seed(1)).0;
         let mut lab = Lab {
             wanted,
-            same_bucket,
             kept,
             limits,
             began,
@@ -69,6 +84,7 @@ impl<'a> Lab<'a> {
             seeds: (1..=SEEDS as u64).map(|nth| nth_seed(base, nth)).collect(),
             needs_faults: false,
             needs_plant: false,
+            chaos: scenario.phases.chaos,
             floor: 0,
             failing: HashMap::new(),
             innocent: HashMap::new(),
@@ -79,6 +95,16 @@ impl<'a> Lab<'a> {
         lab.needs_faults = !scenario.faults.is_empty() && !lab.breaks(&without_faults(scenario));
         lab.needs_plant = !scenario.plant.is_empty() && !lab.breaks(&without_plant(scenario));
         lab
+    }
+
+    /// Whether the failure goes away without the planted bugs.
+    pub fn needs_plant(&self) -> bool {
+        self.needs_plant
+    }
+
+    /// Whether a scenario takes no longer than the one it all began with.
+    pub fn in_time(&self, scenario: &Scenario) -> bool {
+        scenario.phases.chaos <= self.chaos
     }
 
     /// What is being done now, for whoever watches.
@@ -163,7 +189,7 @@ impl<'a> Lab<'a> {
         Some(simulate(
             scenario,
             seed_of(scenario),
-            Options { readers: vec![reader], ..options(self.until()) },
+            Options { readers: vec![reader], ..self.options(scenario).begin() },
         ))
     }
 
@@ -204,7 +230,7 @@ impl<'a> Lab<'a> {
             return !known;
         }
         let Some(run) = self.run(twin, seed_of(twin)) else { return true };
-        let breaks = Signature::of(&run).is_some_and(|found| found.check() == self.wanted.check());
+        let breaks = Signature::of(&run).is_some_and(|found| found.check() == self.wanted.signature.check());
         if !self.stopped {
             self.innocent.insert(hash, !breaks);
         }
@@ -212,7 +238,8 @@ impl<'a> Lab<'a> {
     }
 
     fn is_wanted(&self, found: Signature) -> bool {
-        if self.same_bucket { found == self.wanted } else { found.check() == self.wanted.check() }
+        let wanted = self.wanted.signature;
+        if self.wanted.same_bucket { found == wanted } else { found.check() == wanted.check() }
     }
 
     /// Whether the next so many runs are more than there may be.
@@ -233,8 +260,12 @@ impl<'a> Lab<'a> {
         self.limits.time.is_some_and(|most| self.began.elapsed() >= most)
     }
 
-    fn until(&self) -> Option<RealTime> {
-        self.limits.time.filter(|_| !self.urgent).map(|most| self.began + most)
+    fn options(&self, scenario: &Scenario) -> Ends {
+        let chaos = u64::try_from(scenario.phases.chaos.0.as_nanos()).unwrap_or(u64::MAX);
+        Ends {
+            late: self.limits.time.filter(|_| !self.urgent).map(|most| self.began + most),
+            until: self.wanted.in_chaos.then_some(Instant(chaos)),
+        }
     }
 
     fn run(&mut self, scenario: &Scenario, seed: u64) -> Option<Run> {
@@ -242,7 +273,7 @@ impl<'a> Lab<'a> {
             return None;
         }
         self.runs += 1;
-        let run = simulate(scenario, seed, options(self.until()));
+        let run = simulate(scenario, seed, self.options(scenario).begin());
         // It may have been cut short: then nothing is known.
         self.stopped |= self.late();
         (!self.stopped).then_some(run)
@@ -251,9 +282,9 @@ impl<'a> Lab<'a> {
     /// Whether a scenario fails with each of some seeds; nothing if that took too long.
     fn together(&mut self, scenario: &Scenario, seeds: &[u64]) -> Vec<bool> {
         self.runs += seeds.len() as u64;
-        let (check, until) = (self.wanted.check(), self.until());
+        let (check, options) = (self.wanted.signature.check(), self.options(scenario));
         let fails = move |seed: &u64| {
-            let run = simulate(scenario, *seed, options(until));
+            let run = simulate(scenario, *seed, options.begin());
             run.violations.first().is_some_and(|first| first.check == check)
         };
         let share = seeds.len().div_ceil(self.limits.jobs.max(1)).max(1);
@@ -276,15 +307,26 @@ impl<'a> Lab<'a> {
     }
 }
 
-/// A run that ends with the first violation, or unfinished when time is up.
-fn options(until: Option<RealTime>) -> Options {
-    Options {
-        engine: Engine::Direct,
-        stop_at_first: true,
-        progress: until.map(|until| -> Box<dyn FnMut(crate::run::Progress) -> bool + Send> {
-            Box::new(move |_| RealTime::now() < until)
-        }),
-        ..Options::default()
+/// When a run ends, besides with the first violation.
+#[derive(Clone, Copy)]
+struct Ends {
+    /// Unfinished, when time is up.
+    late: Option<RealTime>,
+    until: Option<Instant>,
+}
+
+impl Ends {
+    fn begin(self) -> Options {
+        let progress = self.late.map(|late| -> Box<dyn FnMut(crate::run::Progress) -> bool + Send> {
+            Box::new(move |_| RealTime::now() < late)
+        });
+        Options {
+            engine: Engine::Direct,
+            stop_at_first: true,
+            until: self.until,
+            progress,
+            ..Options::default()
+        }
     }
 }
 

@@ -9,12 +9,16 @@ use crate::{
     },
 };
 
-/// Leaves out topics, partitions and clients, and has the rest do less.
-pub fn pass(lab: &mut Lab<'_>, now: &mut Scenario) {
+/// Leaves out clients, topics and partitions.
+pub fn fewer(lab: &mut Lab<'_>, now: &mut Scenario) {
     clients(lab, now);
     counts(lab, now);
     topics(lab, now);
     partitions(lab, now);
+}
+
+/// Has clients do less.
+pub fn pass(lab: &mut Lab<'_>, now: &mut Scenario) {
     steps(lab, now);
     for at in 0..now.workload.len() {
         producer(lab, now, at);

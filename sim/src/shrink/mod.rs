@@ -25,11 +25,15 @@ pub use lab::SEEDS;
 pub use written::written;
 
 use crate::{
-    Engine, Options, Run, Scenario, Signature, director::nemesis, report::Build, scenario::values::Seed,
+    Engine, Options, Run, Scenario, Signature,
+    check::{CATALOGUE, CheckInfo, Kind},
+    director::nemesis,
+    report::Build,
+    scenario::values::Seed,
     simulate,
 };
 use kept::Kept;
-use lab::Lab;
+use lab::{Lab, Wanted};
 
 /// After so many rounds it is simple enough.
 const ROUNDS: usize = 4;
@@ -127,7 +131,8 @@ pub fn shrink(
     let kept = Kept::new(&written, &wishes.keep).map_err(Refusal::Keep)?;
     let first = simulate(&before, seed.0, options(true));
     let signature = Signature::of(&first).ok_or(Refusal::Passes)?;
-    let mut lab = Lab::new(&before, signature, wishes.same_bucket, kept, limits, began, tell);
+    let wanted = Wanted { signature, same_bucket: wishes.same_bucket, in_chaos: in_chaos(&before, &first) };
+    let mut lab = Lab::new(&before, wanted, kept, limits, began, tell);
     lab.doing("strength");
     let strength_before = lab.strength(&before);
     let mut now = before.clone();
@@ -148,22 +153,39 @@ pub fn shrink(
     })
 }
 
+/// Whether something bad happened while anything may break: then nobody has to wait for the rest of a run.
+fn in_chaos(scenario: &Scenario, run: &Run) -> bool {
+    run.violations.first().is_some_and(|first| {
+        let safety = |info: &CheckInfo| info.name == first.check && info.kind == Kind::Safety;
+        Duration::from_nanos(first.at.0) < scenario.phases.chaos.0 && CATALOGUE.iter().any(safety)
+    })
+}
+
 fn options(stop_at_first: bool) -> Options {
     Options { engine: Engine::Direct, stop_at_first, ..Options::default() }
 }
 
 fn rounds(lab: &mut Lab<'_>, now: &mut Scenario, strength_before: usize) {
     let mut strength = strength_before;
+    if !lab.needs_plant() {
+        lab.adopt(now, Scenario { plant: Vec::new(), ..now.clone() });
+    }
     for round in 0..ROUNDS {
         let before = now.clone();
         lab.doing("faults");
         faults::pass(lab, now);
+        lab.doing("length");
+        length::pass(lab, now, round == 0);
+        if round == 0 {
+            // First what makes every further run cheaper.
+            size(lab, now);
+            faults::pass(lab, now);
+        }
         if round == 0 || now.faults.len() > faults::MANY {
+            lab.doing("faults");
             lab.unguard();
             faults::with_other_seeds(lab, now);
         }
-        lab.doing("length");
-        length::pass(lab, now, round == 0);
         if now.faults.len() <= FEW && strength_of(lab, now, &mut strength) < SEEDS {
             lab.doing("nodes by their part");
             strength = roles::pass(lab, now, strength);
@@ -173,9 +195,7 @@ fn rounds(lab: &mut Lab<'_>, now: &mut Scenario, strength_before: usize) {
             strength = stronger::pass(lab, now, strength);
         }
         lab.guard(now);
-        lab.doing("nodes");
-        nodes::pass(lab, now);
-        lab.doing("work");
+        size(lab, now);
         load::pass(lab, now);
         lab.doing("shorter faults");
         spans::pass(lab, now);
@@ -187,6 +207,13 @@ fn rounds(lab: &mut Lab<'_>, now: &mut Scenario, strength_before: usize) {
             return;
         }
     }
+}
+
+fn size(lab: &mut Lab<'_>, now: &mut Scenario) {
+    lab.doing("nodes");
+    nodes::pass(lab, now);
+    lab.doing("work");
+    load::fewer(lab, now);
 }
 
 fn strength_of(lab: &mut Lab<'_>, now: &Scenario, strength: &mut usize) -> usize {

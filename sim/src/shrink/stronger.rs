@@ -25,7 +25,9 @@ pub fn pass(lab: &mut Lab<'_>, now: &mut Scenario, mut strength: usize) -> usize
             if strength >= STRONG || lab.stopped() {
                 return strength;
             }
-            if let Some(better) = stronger(lab, &candidate, (strength + WORTH - 1).min(SEEDS - 1)) {
+            if lab.in_time(&candidate)
+                && let Some(better) = stronger(lab, &candidate, (strength + WORTH - 1).min(SEEDS - 1))
+            {
                 (*now, strength) = (candidate, better);
             }
         }
