@@ -279,10 +279,10 @@ impl History {
     pub fn apply(&mut self, now: Instant, node: NodeId, event: &Event) {
         self.latest = Latest::default();
         match event {
-            Event::TopicCreated { topic, name, .. } => {
-                if !self.topics.iter().any(|(known, _)| known == topic) {
-                    self.topics.push((*topic, name.clone()));
-                }
+            Event::TopicCreated { topic, name, .. }
+                if !self.topics.iter().any(|(known, _)| known == topic) =>
+            {
+                self.topics.push((*topic, name.clone()));
             }
             Event::RecordSent { tag, partition, value, .. } => self.sent(now, node, tag.0, *partition, value),
             Event::RecordAcked { tag, partition, offset } => {
