@@ -38,12 +38,28 @@ impl What {
     }
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Peer {
-    /// What it was asked, under which correlation id, and when we stop waiting.
-    asked: Option<(What, CorrelationId, Instant)>,
+    /// What it was asked, under which correlation id.
+    asked: Option<(What, CorrelationId)>,
     /// Until when it is not asked again.
     rests: Option<Instant>,
+    /// What has no answer yet, whether or not one is still expected, and when its time is over.
+    ///
+    /// Kafka's network client counts that time whatever role the member takes meanwhile. If nobody did, a
+    /// connection on which an answer was lost would never be given up by a follower that suspects its leader
+    /// and asks anew more often than that.
+    unanswered: Vec<(CorrelationId, Channel, Instant)>,
+}
+
+impl Peer {
+    /// A connection is gone: expects nothing from it.
+    fn lost(&mut self, channel: Channel, until: Instant) {
+        self.unanswered.retain(|(_, of, _)| *of != channel);
+        if self.asked.is_some_and(|(what, _)| what.channel() == channel) {
+            (self.asked, self.rests) = (None, Some(until));
+        }
+    }
 }
 
 /// The other voters, as those whom this member asks.
@@ -75,7 +91,7 @@ impl Peers {
 
     /// Whether any is asked for records or a snapshot at the moment.
     pub(super) fn is_fetching(&self) -> bool {
-        self.all.values().any(|p| p.asked.is_some_and(|(what, ..)| what.channel() == Channel::FETCH))
+        self.all.values().any(|p| p.asked.is_some_and(|(what, _)| what.channel() == Channel::FETCH))
     }
 
     /// Those who may be asked something.
@@ -86,24 +102,24 @@ impl Peers {
     /// `peer` was asked, and has until `expires` to answer.
     pub(super) fn asked(&mut self, peer: NodeId, what: What, correlation: CorrelationId, expires: Instant) {
         if let Some(peer) = self.all.get_mut(&peer) {
-            peer.asked = Some((what, correlation, expires));
+            peer.asked = Some((what, correlation));
+            peer.unanswered.push((correlation, what.channel(), expires));
         }
     }
 
     /// What `peer` was asked, if an answer of this number is expected from it; it is then not expected again.
     pub(super) fn answered(&mut self, peer: NodeId, correlation: CorrelationId) -> Option<What> {
-        let asked = &mut self.all.get_mut(&peer)?.asked;
-        let what = asked.filter(|(_, expected, _)| *expected == correlation)?.0;
-        *asked = None;
+        let peer = self.all.get_mut(&peer)?;
+        peer.unanswered.retain(|(of, ..)| *of != correlation);
+        let (what, _) = peer.asked.filter(|(_, expected)| *expected == correlation)?;
+        peer.asked = None;
         Some(what)
     }
 
     /// The connection to `peer` is gone, and with it what was asked there; it rests until `until`.
     pub(super) fn disconnected(&mut self, peer: NodeId, channel: Channel, until: Instant) {
-        if let Some(peer) = self.all.get_mut(&peer)
-            && peer.asked.is_some_and(|(what, ..)| what.channel() == channel)
-        {
-            *peer = Peer { asked: None, rests: Some(until) };
+        if let Some(peer) = self.all.get_mut(&peer) {
+            peer.lost(channel, until);
         }
     }
 
@@ -118,11 +134,10 @@ impl Peers {
     pub(super) fn expire(&mut self, now: Instant, until: Instant) -> Option<(NodeId, Channel)> {
         for (id, peer) in &mut self.all {
             peer.rests = peer.rests.filter(|rests| *rests > now);
-            if let Some((what, _, expires)) = peer.asked
-                && expires <= now
-            {
-                *peer = Peer { asked: None, rests: Some(until) };
-                return Some((*id, what.channel()));
+            let overdue = peer.unanswered.iter().find(|(.., expires)| *expires <= now);
+            if let Some((_, channel, _)) = overdue.copied() {
+                peer.lost(channel, until);
+                return Some((*id, channel));
             }
         }
         None
@@ -130,13 +145,49 @@ impl Peers {
 
     /// Expects no answer from anybody: the questions belonged to another role.
     pub(super) fn reset(&mut self) {
-        self.all.values_mut().for_each(|peer| *peer = Peer::default());
+        self.all.values_mut().for_each(|peer| (peer.asked, peer.rests) = (None, None));
     }
 
     /// When the next answer is overdue or the next rest over.
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.all.values().fold(None, |due, peer| {
-            earliest(due, earliest(peer.rests, peer.asked.map(|(_, _, expires)| expires)))
+            let overdue = peer.unanswered.iter().map(|(.., expires)| *expires).min();
+            earliest(due, earliest(peer.rests, overdue))
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use core::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_connection_without_an_answer_is_given_up_whatever_role_has_asked() {
+        let (voters, leader) = ([NodeId(1), NodeId(2)].into_iter().collect(), NodeId(2));
+        let at = |ms: u64| Instant::ZERO + Duration::from_millis(ms);
+        let mut peers = Peers::new(&voters, NodeId(1));
+        peers.asked(leader, What::Fetch, CorrelationId(1), at(2_000));
+        // It suspects its leader, is told that others do not, and asks anew, on the same connection.
+        peers.reset();
+        assert!(peers.is_ready(leader));
+        peers.asked(leader, What::Fetch, CorrelationId(2), at(2_800));
+        assert_eq!(peers.deadline(), Some(at(2_000)));
+        assert_eq!(peers.expire(at(1_999), at(2_019)), None);
+        assert_eq!(peers.expire(at(2_000), at(2_020)), Some((leader, Channel::FETCH)));
+        assert!(peers.is_resting(leader) && !peers.is_fetching(), "what was asked there is lost with it");
+        assert_eq!((peers.expire(at(2_020), at(2_040)), peers.deadline()), (None, None));
+    }
+
+    #[test]
+    fn an_answer_that_is_not_expected_any_more_is_an_answer_nevertheless() {
+        let (voters, leader) = ([NodeId(1), NodeId(2)].into_iter().collect(), NodeId(2));
+        let at = |ms: u64| Instant::ZERO + Duration::from_millis(ms);
+        let mut peers = Peers::new(&voters, NodeId(1));
+        peers.asked(leader, What::Fetch, CorrelationId(1), at(2_000));
+        peers.reset();
+        assert_eq!(peers.answered(leader, CorrelationId(1)), None);
+        assert_eq!((peers.expire(at(2_000), at(2_020)), peers.deadline()), (None, None));
     }
 }
