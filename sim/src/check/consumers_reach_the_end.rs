@@ -6,17 +6,20 @@ use super::{
     Check, CheckInfo, ClientKind, Found, Hears, Scene, Unsettled, lag::Lag, liveness,
     partitions_have_leaders::is_led,
 };
+use crate::world_event::{Phase, WorldEvent};
 
 pub(super) const INFO: CheckInfo = liveness(
     "consumers_reach_the_end",
     "L-consume",
-    "At rest every running consumer comes to read all that is committed in its partitions.",
+    "At rest every running consumer comes to read all that is committed in its partitions, and the audit all that was before it.",
 );
 
-/// How far each partition was committed a while ago.
 #[derive(Default)]
 struct ConsumersReachTheEnd {
+    /// How far each partition was committed a while ago.
     committed: Lag<Vec<Offset>>,
+    /// How far each was when the audit began, which is there to read all that.
+    before_audit: Vec<Offset>,
 }
 
 pub(super) fn check() -> Box<dyn Check> {
@@ -34,6 +37,13 @@ impl Check for ConsumersReachTheEnd {
         self.committed.look(scene.at, scene.setup.patience.lag, look);
     }
 
+    fn world(&mut self, scene: Scene<'_>, event: &WorldEvent, _found: &mut Found) {
+        if let WorldEvent::PhaseBegan(Phase::Audit) = event {
+            self.before_audit =
+                scene.cluster.partitions.iter().map(|partition| partition.high_watermark).collect();
+        }
+    }
+
     fn unsettled(&self, scene: Scene<'_>) -> Option<Unsettled> {
         let marks = self.committed.then(scene.at, scene.setup.patience.lag)?;
         for client in scene.setup.clients.iter().filter(|client| client.kind == ClientKind::Consumer) {
@@ -44,13 +54,12 @@ impl Check for ConsumersReachTheEnd {
                 scene.history.positions(client.node).filter(|(_, position)| position.assigned)
             {
                 let place = scene.cluster.place(partition.id);
-                let Some((known, mark)) =
-                    place.and_then(|at| Some((&scene.cluster.partitions[at], *marks.get(at)?)))
-                else {
-                    continue;
-                };
+                let Some(at) = place else { continue };
+                let audited = self.before_audit.get(at).filter(|_| client.auditor);
+                let Some(mark) = marks.get(at).max(audited) else { continue };
+                let known = &scene.cluster.partitions[at];
                 // What was committed then and is lost since, nobody can read.
-                let mark = mark.min(known.high_watermark);
+                let mark = (*mark).min(known.high_watermark);
                 let at = position.next.unwrap_or(Offset::ZERO);
                 if known.deleted || at >= mark || !is_led(scene, known) {
                     continue;
@@ -94,6 +103,19 @@ mod tests {
         assert_eq!(bench.unsettled().len(), 1);
         bench.finish();
         assert_eq!(bench.fired(), 1);
+    }
+
+    #[test]
+    fn the_audit_reads_all_that_was_there_before_it() {
+        let assigned = Event::Assigned { partitions: vec![P] };
+        let mut bench = Bench::of(INFO.name).begun();
+        bench.phase(Phase::Settle).wait(5).say(C1, assigned.clone()).say(C9, assigned);
+        bench.send(P1, 0).replicated(0, 1, 7, &[2, 3]).hw(1, 1, 1, &[1, 2, 3]);
+        assert!(bench.unsettled().is_empty(), "it was committed just now");
+        bench.phase(Phase::Audit);
+        assert_eq!(bench.unsettled().len(), 1, "for others it was just now, but not for the audit");
+        bench.read(C9, 0, P1, 0);
+        assert!(bench.unsettled().is_empty());
     }
 
     #[test]
