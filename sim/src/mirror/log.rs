@@ -344,7 +344,10 @@ impl Replica {
         if known != end || !named {
             self.opaque = true;
             self.tail.clear();
-            if end <= before {
+            if self.deceived {
+                // The disk may have given back anything it ever had.
+                self.agreed = start;
+            } else if end <= before {
                 self.agreed = self.agreed.min(flushed_before).min(end);
             }
         }
@@ -394,11 +397,12 @@ pub(super) fn commit(
     }
 }
 
-/// Gives up what is committed beyond what `leader` holds: it leads now, lawfully or not.
+/// Gives up what is committed beyond what `leader` holds: it leads now, lawfully or not. What a disk that lied
+/// has given its leader back nobody knows, and so not what is committed from then on.
 pub(super) fn give_up(trunk: &mut Trunk, replicas: &mut [Replica], leader: NodeId) -> Option<Offset> {
     let source = replicas.iter_mut().find(|replica| replica.node == leader)?;
     source.settle(trunk);
-    if source.opaque || source.agreed >= trunk.end {
+    if (source.opaque && !source.deceived) || source.agreed >= trunk.end {
         return None;
     }
     let to = source.agreed;
@@ -443,6 +447,24 @@ mod tests {
         commit(&mut trunk, &mut replicas, NodeId(1), Offset(3), |_| ());
         assert_eq!(give_up(&mut trunk, &mut replicas, NodeId(2)), Some(Offset(1)));
         assert_eq!((trunk.end, replicas[0].tail.len(), replicas[0].end), (Offset(1), 2, Offset(3)));
+    }
+
+    #[test]
+    fn what_a_lying_disk_gives_a_leader_back_nobody_knows() {
+        for (deceived, left) in [(false, 2), (true, 0)] {
+            let mut trunk = Trunk::default();
+            let mut replicas = vec![Replica::new(NodeId(1)), Replica::new(NodeId(2))];
+            for replica in &mut replicas {
+                replica.append(entry(0, 1, 7), &trunk);
+                replica.append(entry(1, 1, 8), &trunk);
+            }
+            commit(&mut trunk, &mut replicas, NodeId(1), Offset(2), |_| ());
+            replicas[0].deceived = deceived;
+            replicas[0].recovered(Offset(0), Offset(2), Some(9), &trunk);
+            assert!(replicas[0].opaque, "it ends with another record");
+            give_up(&mut trunk, &mut replicas, NodeId(1));
+            assert_eq!((trunk.end, replicas[1].tail.len()), (Offset(left), 2 - left as usize));
+        }
     }
 
     #[test]
