@@ -31,7 +31,7 @@ pub struct Findings {
     summary: Option<CampaignSummary>,
 }
 
-/// What came of a campaign, or of one shard of it: `summary.json`, which `trial merge` joins.
+/// What came of a campaign, or of one shard of it: `summary.json`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CampaignSummary {
@@ -79,19 +79,14 @@ pub struct Bucket {
 
 /// A failure that was looked at again.
 pub struct Confirmed {
-    /// Its kind.
-    pub kind: String,
-    /// In how many runs it was seen.
-    pub times: u64,
-    /// How many faults the best run has.
-    pub faults: usize,
+    /// Its kind, and the run that shows it best.
+    pub bucket: Bucket,
     /// Where it lies.
     pub place: PathBuf,
     /// The report.
     pub report: String,
     /// Whether another process or engine gave another trace.
     pub parts: bool,
-    bucket: Bucket,
 }
 
 impl Findings {
@@ -138,7 +133,7 @@ impl Findings {
     }
 
     fn bucket(&self, kind: &str) -> PathBuf {
-        self.dir.join("buckets").join(kind.replace('/', "-"))
+        self.dir.join(below(kind))
     }
 
     fn write_repro(
@@ -166,7 +161,7 @@ impl Findings {
         for (kind, found) in found {
             confirmed.push(self.look_again(campaign, kind, found)?);
         }
-        confirmed.sort_by_key(|it| (it.faults, it.bucket.index));
+        confirmed.sort_by_key(|it| (it.bucket.faults, it.bucket.index));
         Ok(confirmed)
     }
 
@@ -201,7 +196,7 @@ impl Findings {
             Failure::Broken { headline, .. } => headline.clone(),
             Failure::TooLong => "the run did not end in time".into(),
         };
-        let repro = format!("buckets/{}/repro.json", kind.replace('/', "-"));
+        let repro = format!("{}/repro.json", below(kind));
         let bucket = Bucket {
             kind: kind.into(),
             headline,
@@ -211,7 +206,7 @@ impl Findings {
             faults,
             repro,
         };
-        Ok(Confirmed { kind: kind.into(), times: found.times, faults, place, report, parts, bucket })
+        Ok(Confirmed { bucket, place, report, parts })
     }
 
     /// Writes `summary.json`.
@@ -240,6 +235,11 @@ impl Findings {
         self.summary = Some(summary);
         fs::write(&path, text).map_err(|error| format!("{} cannot be written: {error}", path.display()))
     }
+}
+
+/// Where the bucket of a kind lies below the campaign's directory.
+fn below(kind: &str) -> String {
+    format!("buckets/{}", kind.replace('/', "-"))
 }
 
 /// The run at an index as a file of its own.

@@ -271,9 +271,9 @@ fn told(confirmed: &[Confirmed], findings: &Findings) -> String {
         text += &format!(
             " {}  {:<44} {:>8}   {:<10} {}\n",
             nth + 1,
-            it.kind,
-            counted(usize::try_from(it.times).unwrap_or(usize::MAX), "run"),
-            counted(it.faults, "fault"),
+            it.bucket.kind,
+            counted(usize::try_from(it.bucket.times).unwrap_or(usize::MAX), "run"),
+            counted(it.bucket.faults, "fault"),
             it.place.display(),
         );
         if it.parts {
