@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Exit;
 use crate::{
-    fuzz::{Campaign, Failure, Found},
+    fuzz::{Best, Campaign, Failure, Found},
     report::{
         Build, Summary, failure,
         summary::{Circumstances, FORMAT},
@@ -126,8 +126,8 @@ impl Findings {
         index: u64,
         found: &BTreeMap<String, Found>,
     ) -> Result<(), String> {
-        match found.iter().find(|(_, found)| found.best.0 == index) {
-            Some((kind, _)) => self.write_repro(campaign, index, kind, None),
+        match found.iter().find(|(_, found)| found.best.index == index) {
+            Some((kind, found)) => self.write_repro(campaign, &found.best, kind, None),
             None => Ok(()),
         }
     }
@@ -139,14 +139,14 @@ impl Findings {
     fn write_repro(
         &self,
         campaign: &Campaign,
-        index: u64,
+        best: &Best,
         kind: &str,
         digest: Option<String>,
     ) -> Result<(), String> {
         let dir = self.bucket(kind);
         let failed = |error: std::io::Error| format!("{} cannot be written: {error}", dir.display());
         fs::create_dir_all(&dir).map_err(failed)?;
-        let repro = repro(campaign, index, kind, digest);
+        let repro = repro(campaign, best, kind, digest);
         let text = serde_json::to_string_pretty(&repro).map_err(|error| error.to_string())? + "\n";
         fs::write(dir.join("repro.json"), text).map_err(failed)
     }
@@ -166,8 +166,8 @@ impl Findings {
     }
 
     fn look_again(&self, campaign: &Campaign, kind: &str, found: &Found) -> Result<Confirmed, String> {
-        let (index, seed, faults) = found.best;
-        let scenario = repro(campaign, index, kind, None);
+        let Best { index, seed, .. } = found.best;
+        let scenario = repro(campaign, &found.best, kind, None);
         let began = Instant::now();
         let (run, _) = campaign.carry_out(&scenario, seed, Engine::Direct);
         let around = Circumstances {
@@ -186,7 +186,7 @@ impl Findings {
             Failure::TooLong => format!("FAIL  a run did not end in time\n  again     {again}\n"),
         };
         let digest = summary.digest.clone();
-        self.write_repro(campaign, index, kind, Some(digest.clone()))?;
+        self.write_repro(campaign, &found.best, kind, Some(digest.clone()))?;
         let failed = |error: std::io::Error| format!("{} cannot be written: {error}", place.display());
         fs::write(place.join("report.txt"), &report).map_err(failed)?;
         // A run that was cut off by the clock on the wall ends where the machine was.
@@ -203,7 +203,7 @@ impl Findings {
             times: found.times,
             index,
             seed: Seed(seed),
-            faults,
+            faults: found.best.faults(),
             repro,
         };
         Ok(Confirmed { bucket, place, report, parts })
@@ -242,9 +242,9 @@ fn below(kind: &str) -> String {
     format!("buckets/{}", kind.replace('/', "-"))
 }
 
-/// The run at an index as a file of its own.
-fn repro(campaign: &Campaign, index: u64, kind: &str, digest: Option<String>) -> Scenario {
-    let (mut scenario, seed) = campaign.scenario(index);
+/// A run as a file of its own.
+fn repro(campaign: &Campaign, best: &Best, kind: &str, digest: Option<String>) -> Scenario {
+    let (mut scenario, seed, index) = (Scenario::clone(&best.scenario), best.seed, best.index);
     scenario.seed = Some(Seed(seed));
     scenario.schema = None;
     for bug in campaign.museum.bugs().map(BugName) {

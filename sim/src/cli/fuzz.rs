@@ -12,7 +12,7 @@ use super::{
     seed::SeedArg,
 };
 use crate::{
-    fuzz::{Campaign, Found, Limits, Shard, Tried},
+    fuzz::{Campaign, Found, Landmarks, Limits, Manner, Shard, Tried},
     report::words::{counted, grouped},
     scenario::{
         Scenario,
@@ -37,6 +37,9 @@ pub struct Fuzz {
     /// Which part of the campaign to run: 2/4, or auto where a scheduler says so.
     #[arg(long, value_name = "M/N|auto", default_value = "1/1")]
     shard: Shard,
+    /// How the runs of drawn clusters are chosen: uniform, swarm.
+    #[arg(long, value_name = "NAME", default_value_t = Manner::default(), conflicts_with = "files")]
+    strategy: Manner,
     /// How many runs at a time; as many as there are cores if left out.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     jobs: Option<u64>,
@@ -67,6 +70,8 @@ struct Seen {
     runs: u64,
     simulated: Duration,
     events: BTreeMap<&'static str, u64>,
+    /// The situations that watched runs were in, if any was watched.
+    landmarks: Option<Landmarks>,
 }
 
 pub fn main(it: &Fuzz, common: &Common, output: &mut Output) -> Exit {
@@ -174,6 +179,7 @@ fn campaign(it: &Fuzz, output: &mut Output) -> Result<Campaign, Exit> {
     Ok(Campaign {
         base: it.base.0.0,
         scenarios,
+        strategy: it.strategy,
         museum,
         shard: it.shard,
         jobs: it.jobs.map_or(cores, |jobs| usize::try_from(jobs).unwrap_or(usize::MAX)),
@@ -190,6 +196,9 @@ impl Seen {
     fn take(&mut self, tried: &Tried) {
         self.runs += 1;
         self.simulated += tried.simulated;
+        if let Some(coverage) = &tried.coverage {
+            self.landmarks.get_or_insert_default().reach_all(coverage.landmarks);
+        }
         for (kind, count) in &tried.events {
             *self.events.entry(kind).or_default() += count;
         }
@@ -203,7 +212,7 @@ fn runs_here(campaign: &Campaign) -> u64 {
 
 fn head(campaign: &Campaign) -> String {
     let what = match campaign.scenarios.len() {
-        0 => "drawn clusters".to_string(),
+        0 => format!("drawn clusters, {}", campaign.strategy),
         many => counted(many, "scenario"),
     };
     let runs = match campaign.limits.runs {
@@ -242,21 +251,31 @@ fn long(time: Duration) -> String {
     }
 }
 
-/// The events that no run has seen: where the campaign is blind.
+/// The events and situations that no run has seen: where the campaign is blind.
 fn never(seen: &Seen) -> String {
     let missing: Vec<&str> = EventKind::ALL
         .iter()
         .map(|kind| kind.name())
         .filter(|kind| !seen.events.contains_key(kind))
         .collect();
-    if missing.is_empty() { String::new() } else { format!("never seen: {}\n", missing.join(", ")) }
+    let mut text = String::new();
+    if !missing.is_empty() {
+        text += &format!("never seen: {}\n", missing.join(", "));
+    }
+    let unreached: Vec<&str> =
+        seen.landmarks.iter().flat_map(|it| it.missing()).map(|landmark| landmark.about()).collect();
+    if !unreached.is_empty() {
+        text += &format!("never reached: {}\n", unreached.join("; "));
+    }
+    text
 }
 
 fn line(tried: &Tried) -> String {
     let told = serde_json::json!({
         "index": tried.index,
         "seed": Seed(tried.seed),
-        "scenario": tried.scenario,
+        "scenario": tried.scenario.name,
+        "strategy": tried.by,
         "steps": tried.steps,
         "simulated_ms": tried.simulated.as_millis() as u64,
         "took_ms": tried.took.as_millis() as u64,

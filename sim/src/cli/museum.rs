@@ -8,7 +8,7 @@ use trial_model::museum::{Bug, Museum as Planted};
 
 use super::{Common, Exit, Format, Output, interrupt, progress, seed::SeedArg};
 use crate::{
-    fuzz::{Campaign, Limits, Shard},
+    fuzz::{Campaign, Learned, Limits, Manner, Shard},
     nth_seed,
     scenario::values::{BugName, Seed, Span},
 };
@@ -170,16 +170,28 @@ fn row(bug: BugName, hunts: &[Hunt], times: u64, median: &Hunt, common: &Common)
 /// Tries one run after the other until one fails that passes without the bug, or the time is over.
 fn hunt(bug: BugName, base: u64, budget: Duration) -> Hunt {
     let limits = Limits { runs: u64::MAX, time: None, kinds: None, run: Duration::from_secs(60) };
-    let campaign =
-        |museum| Campaign { base, scenarios: Vec::new(), museum, shard: Shard::WHOLE, jobs: 1, limits };
+    let campaign = |museum| Campaign {
+        base,
+        scenarios: Vec::new(),
+        strategy: Manner::Swarm,
+        museum,
+        shard: Shard::WHOLE,
+        jobs: 1,
+        limits,
+    };
     let (planted, plain) = (campaign(Planted::CLOSED.with(bug.0)), campaign(Planted::CLOSED));
     let mut it = Hunt { runs: 0, took: Duration::ZERO, found: None, others: 0 };
-    while it.took < budget && !interrupt::interrupted() {
-        let tried = planted.try_one(it.runs);
+    let mut search = planted.search();
+    while it.took < budget
+        && !interrupt::interrupted()
+        && let Some(proposal) = search.propose()
+    {
+        let tried = planted.try_one(&proposal);
+        search.told(&proposal, Some(Learned::of(&tried)));
         it.runs += 1;
         it.took += tried.took;
         if let Some(failure) = tried.failure {
-            if plain.try_one(tried.index).failure.is_none() {
+            if plain.try_one(&proposal).failure.is_none() {
                 it.found = Some((failure.kind(), tried.seed));
                 break;
             }

@@ -3,7 +3,8 @@
 use std::{
     collections::BTreeMap,
     sync::{
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        Arc,
+        atomic::{AtomicBool, Ordering},
         mpsc,
     },
     time::{Duration, Instant as RealTime},
@@ -11,11 +12,14 @@ use std::{
 
 use trial_model::{museum::Museum, time::Instant};
 
-use super::{Shard, draw};
+use super::{
+    Shard,
+    coverage::{Coverage, Watcher},
+    search::{Search, Series},
+    strategy::{Learned, Manner, Proposal},
+};
 use crate::{
     bucket::Signature,
-    director::nemesis,
-    nth_seed,
     run::{Engine, Options, Run},
     scenario::Scenario,
     simulate,
@@ -28,6 +32,8 @@ pub struct Campaign {
     pub base: u64,
     /// The scenarios that take turns; whole clusters are drawn if there are none.
     pub scenarios: Vec<Scenario>,
+    /// What decides which clusters are drawn, and which faults.
+    pub strategy: Manner,
     /// Historical bugs that are switched on, besides those of the scenarios.
     pub museum: Museum,
     /// Which part of it is run here.
@@ -58,8 +64,10 @@ pub struct Tried {
     pub index: u64,
     /// Its seed.
     pub seed: u64,
-    /// The name of its scenario.
-    pub scenario: String,
+    /// Which strategy proposed it.
+    pub by: &'static str,
+    /// Its scenario, with every fault written out.
+    pub scenario: Arc<Scenario>,
     /// How many steps were taken.
     pub steps: u64,
     /// How much time was simulated.
@@ -68,6 +76,8 @@ pub struct Tried {
     pub took: Duration,
     /// How often every kind of event occurred that did.
     pub events: BTreeMap<&'static str, u64>,
+    /// What it reached, if its strategy wants to know.
+    pub coverage: Option<Coverage>,
     /// How it failed, if it did.
     pub failure: Option<Failure>,
 }
@@ -101,8 +111,8 @@ impl Failure {
 pub struct Found {
     /// How the first of them failed.
     pub failure: Failure,
-    /// Which run shows it with the fewest faults: its index, its seed, its faults.
-    pub best: (u64, u64, usize),
+    /// Which run shows it with the fewest faults.
+    pub best: Best,
     /// In how many runs it was seen.
     pub times: u64,
     /// After how many runs it was seen first.
@@ -111,48 +121,75 @@ pub struct Found {
     pub found_in: Duration,
 }
 
+/// The run that shows a kind of failure best. What guidance proposes depends on the runs before it, so a run
+/// that failed is kept whole.
+#[derive(Clone, Debug)]
+pub struct Best {
+    /// Its place in the series.
+    pub index: u64,
+    /// Its seed.
+    pub seed: u64,
+    /// Its scenario, with every fault written out.
+    pub scenario: Arc<Scenario>,
+}
+
+impl Best {
+    /// How many faults it has.
+    pub fn faults(&self) -> usize {
+        self.scenario.faults.len()
+    }
+}
+
 impl Campaign {
-    /// The scenario of a run, with every fault written out, and its seed.
-    pub fn scenario(&self, index: u64) -> (Scenario, u64) {
-        let turns = self.scenarios.len() as u64;
-        if turns == 0 {
-            let seed = nth_seed(self.base, index);
-            return (draw(seed), seed);
-        }
-        let scenario = &self.scenarios[(index % turns) as usize];
-        let seed = nth_seed(self.base, index / turns);
-        (nemesis::written_out(scenario, seed), seed)
+    /// What is tried by this part of the campaign, from its beginning.
+    pub fn search(&self) -> Search {
+        let series = Series { base: self.base, shard: self.shard, runs: self.limits.runs };
+        Search::new(series, self.strategy, self.scenarios.clone())
     }
 
     /// Tries one run.
-    pub fn try_one(&self, index: u64) -> Tried {
-        let (scenario, seed) = self.scenario(index);
+    pub fn try_one(&self, proposal: &Proposal) -> Tried {
+        let (seed, scenario) = (proposal.seed, &proposal.scenario);
+        let watcher = proposal.watched.then(|| Watcher::of(scenario));
         let began = RealTime::now();
-        let (run, too_long) = self.carry_out(&scenario, seed, Engine::Direct);
+        let (run, too_long) = self.observed(scenario, seed, Engine::Direct, watcher.as_ref());
         let broken = Signature::of(&run).map(|signature| Failure::Broken {
             signature,
             headline: run.violations.first().map(|violation| violation.headline.clone()).unwrap_or_default(),
         });
         Tried {
-            index,
+            index: proposal.index,
             seed,
-            scenario: scenario.name,
+            by: proposal.by,
+            scenario: scenario.clone(),
             steps: run.steps,
             simulated: run.ended.since(Instant::ZERO),
             took: began.elapsed(),
             events: run.events,
+            coverage: watcher.map(Watcher::seen),
             failure: broken.or(too_long.then_some(Failure::TooLong)),
         }
     }
 
     /// Runs a scenario of the campaign, and says whether it took too long.
     pub fn carry_out(&self, scenario: &Scenario, seed: u64, engine: Engine) -> (Run, bool) {
+        self.observed(scenario, seed, engine, None)
+    }
+
+    fn observed(
+        &self,
+        scenario: &Scenario,
+        seed: u64,
+        engine: Engine,
+        watcher: Option<&Watcher>,
+    ) -> (Run, bool) {
         let (began, limit) = (RealTime::now(), self.limits.run);
-        let too_long = std::sync::Arc::new(AtomicBool::new(false));
+        let too_long = Arc::new(AtomicBool::new(false));
         let told = too_long.clone();
         let options = Options {
             engine,
             museum: self.museum,
+            readers: watcher.map(Watcher::reader).into_iter().collect(),
             progress: Some(Box::new(move |_| {
                 let over = began.elapsed() > limit;
                 told.fetch_or(over, Ordering::Relaxed);
@@ -172,25 +209,27 @@ impl Campaign {
         mut tried: impl FnMut(&Tried, &BTreeMap<String, Found>),
     ) -> BTreeMap<String, Found> {
         let began = RealTime::now();
-        let next = AtomicU64::new(0);
+        let search = self.search().shared();
         let enough = AtomicBool::new(false);
         let (tell, told) = mpsc::channel::<Tried>();
         let mut found = BTreeMap::new();
         std::thread::scope(|scope| {
             for _ in 0..self.jobs.max(1) {
                 let tell = tell.clone();
-                let (next, enough, going_on) = (&next, &enough, &going_on);
+                let (search, enough, going_on) = (&search, &enough, &going_on);
                 scope.spawn(move || {
-                    loop {
-                        let index = self.shard.index(next.fetch_add(1, Ordering::Relaxed));
-                        let time_is_up = self.limits.time.is_some_and(|time| began.elapsed() >= time);
-                        let over = time_is_up || index >= self.limits.runs;
-                        // Nobody listens any more once the campaign has ended by itself.
-                        if over
+                    let over = || {
+                        self.limits.time.is_some_and(|time| began.elapsed() >= time)
                             || enough.load(Ordering::Relaxed)
                             || !going_on()
-                            || tell.send(self.try_one(index)).is_err()
-                        {
+                    };
+                    while !over()
+                        && let Some(turn) = search.next()
+                    {
+                        let tried = self.try_one(&turn.proposal);
+                        turn.told(Learned::of(&tried));
+                        // Nobody listens any more once the campaign has ended by itself.
+                        if tell.send(tried).is_err() {
                             return;
                         }
                     }
@@ -200,7 +239,7 @@ impl Campaign {
             let mut runs = 0;
             for run in told {
                 runs += 1;
-                self.take(&run, runs, began.elapsed(), &mut found);
+                take(&run, runs, began.elapsed(), &mut found);
                 if self.limits.kinds.is_some_and(|most| found.len() >= most) {
                     enough.store(true, Ordering::Relaxed);
                 }
@@ -209,24 +248,23 @@ impl Campaign {
         });
         found
     }
+}
 
-    fn take(&self, run: &Tried, runs: u64, elapsed: Duration, found: &mut BTreeMap<String, Found>) {
-        let Some(failure) = &run.failure else { return };
-        let faults = self.scenario(run.index).0.faults.len();
-        let here = (run.index, run.seed, faults);
-        let of_kind = found.entry(failure.kind()).or_insert_with(|| Found {
-            failure: failure.clone(),
-            best: here,
-            times: 0,
-            after: runs,
-            found_in: elapsed,
-        });
-        of_kind.times += 1;
-        // Among equals the first of the series: which comes first off the machine is chance.
-        if (faults, run.index) < (of_kind.best.2, of_kind.best.0) {
-            of_kind.best = here;
-            of_kind.failure = failure.clone();
-        }
+fn take(run: &Tried, runs: u64, elapsed: Duration, found: &mut BTreeMap<String, Found>) {
+    let Some(failure) = &run.failure else { return };
+    let here = Best { index: run.index, seed: run.seed, scenario: run.scenario.clone() };
+    let of_kind = found.entry(failure.kind()).or_insert_with(|| Found {
+        failure: failure.clone(),
+        best: here.clone(),
+        times: 0,
+        after: runs,
+        found_in: elapsed,
+    });
+    of_kind.times += 1;
+    // Among equals the first of the series: which comes first off the machine is chance.
+    if (here.faults(), here.index) < (of_kind.best.faults(), of_kind.best.index) {
+        of_kind.best = here;
+        of_kind.failure = failure.clone();
     }
 }
 
@@ -237,11 +275,13 @@ mod tests {
     use trial_model::museum::Bug;
 
     use super::*;
+    use crate::nth_seed;
 
     fn campaign(runs: u64) -> Campaign {
         Campaign {
             base: 1,
             scenarios: Vec::new(),
+            strategy: Manner::Swarm,
             museum: Museum::default(),
             shard: Shard::WHOLE,
             jobs: 2,
@@ -259,7 +299,7 @@ mod tests {
         let mut tried = tried.into_inner().expect("no panic");
         tried.sort_unstable();
         let whole = campaign(7);
-        let expected: Vec<(u64, u64)> = (0..7).map(|index| (index, whole.scenario(index).1)).collect();
+        let expected: Vec<(u64, u64)> = (0..7).map(|index| (index, nth_seed(whole.base, index))).collect();
         assert_eq!(tried, expected);
     }
 
@@ -274,15 +314,16 @@ mod tests {
         let found = planted.run(|| true, |_, _| runs += 1);
         assert!(!found.is_empty() && runs < 400, "{runs} runs: {found:?}");
         let first = found.values().next().expect("it was found");
-        let (index, seed, _) = first.best;
-        assert_eq!(planted.scenario(index).1, seed);
-        assert_eq!(planted.try_one(index).failure.as_ref(), Some(&first.failure), "it can be run again");
+        let signature =
+            Signature::of(&planted.carry_out(&first.best.scenario, first.best.seed, Engine::Direct).0);
+        assert_eq!(signature.map(|it| it.to_string()), Some(first.failure.kind()), "it can be run again");
     }
 
     #[test]
     fn a_run_that_takes_too_long_has_failed() {
         let hasty = Campaign { limits: Limits { run: Duration::ZERO, ..campaign(1).limits }, ..campaign(1) };
-        assert_eq!(hasty.try_one(0).failure, Some(Failure::TooLong));
+        let first = hasty.search().propose().expect("there is one");
+        assert_eq!(hasty.try_one(&first).failure, Some(Failure::TooLong));
     }
 
     #[test]

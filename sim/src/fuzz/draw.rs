@@ -7,7 +7,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::dice::Dice;
+use super::{dice::Dice, strategy::Manner};
 use crate::{
     director::nemesis,
     scenario::{self, Scenario},
@@ -17,7 +17,9 @@ use crate::{
 const TOPICS: [&str; 2] = ["orders", "clicks"];
 
 /// The scenario of a seed, which is also the seed that it is run with.
-pub fn draw(seed: u64) -> Scenario {
+///
+/// `Manner::Uniform` has every kind of fault switched on and as likely as any other; all others leave kinds out.
+pub fn draw(seed: u64, manner: Manner) -> Scenario {
     let shape = Shape::of(&mut Dice::new(seed, "shape"));
     let scenario = json!({
         "version": 1,
@@ -26,7 +28,7 @@ pub fn draw(seed: u64) -> Scenario {
         "topology": topology(&shape, &mut Dice::new(seed, "topology")),
         "workload": workload(&shape, &mut Dice::new(seed, "workload")),
         "faults": triggered(&shape, &mut Dice::new(seed, "triggered")),
-        "nemesis": drawn_faults(&shape, &mut Dice::new(seed, "nemesis")),
+        "nemesis": drawn_faults(&shape, manner, &mut Dice::new(seed, "nemesis")),
         "phases": { "chaos": format!("{}s", shape.chaos), "settle": "60s" },
     });
     let text = scenario.to_string();
@@ -303,7 +305,7 @@ fn topic_of_partition<'a>(shape: &'a Shape, partition: &str) -> &'a Topic {
     shape.topics.iter().find(of).unwrap_or(&shape.topics[0])
 }
 
-fn drawn_faults(shape: &Shape, dice: &mut Dice) -> Value {
+fn drawn_faults(shape: &Shape, manner: Manner, dice: &mut Dice) -> Value {
     const KINDS: [&str; 15] = [
         "crash",
         "shutdown",
@@ -325,8 +327,15 @@ fn drawn_faults(shape: &Shape, dice: &mut Dice) -> Value {
     let flushes = shape.topics.iter().all(|topic| topic.flushes);
     let mut weights = Map::new();
     for kind in KINDS {
-        let weight = dice.between(0, 5);
-        if weight > 0 && !dice.one_in(3) && (kind != "power_loss" || flushes) {
+        let (drawn, left_out) = (dice.between(0, 5), dice.one_in(3));
+        let weight = if manner == Manner::Uniform {
+            1
+        } else if left_out {
+            0
+        } else {
+            drawn
+        };
+        if weight > 0 && (kind != "power_loss" || flushes) {
             weights.insert(kind.into(), weight.into());
         }
     }
@@ -353,7 +362,7 @@ mod tests {
     #[test]
     fn whatever_is_drawn_is_a_scenario_and_reads_back() {
         for index in 0..2_000 {
-            let scenario = draw(nth_seed(1, index));
+            let scenario = draw(nth_seed(1, index), Manner::ALL[index as usize % Manner::ALL.len()]);
             assert!(scenario.nemesis.is_none(), "every fault is written out");
             let text = serde_json::to_string(&scenario).expect("a scenario can be written");
             let again = scenario::load(&text, &[]).unwrap_or_else(|problems| panic!("{text}\n{problems:#?}"));
@@ -365,7 +374,7 @@ mod tests {
     fn seeds_draw_all_kinds_of_fault_and_leave_kinds_out() {
         let mut kinds = std::collections::BTreeMap::<String, u32>::new();
         for index in 0..300 {
-            let scenario = draw(nth_seed(2, index));
+            let scenario = draw(nth_seed(2, index), Manner::Swarm);
             let mut here: Vec<String> = Vec::new();
             for fault in &scenario.faults {
                 let act = serde_json::to_value(&fault.act).expect("it can be written");
@@ -384,7 +393,8 @@ mod tests {
 
     #[test]
     fn the_same_seed_draws_the_same() {
-        assert_eq!(draw(7), draw(7));
-        assert_ne!(draw(7).faults, draw(8).faults);
+        let drawn = |seed| draw(seed, Manner::Swarm);
+        assert_eq!(drawn(7), drawn(7));
+        assert_ne!(drawn(7).faults, drawn(8).faults);
     }
 }
