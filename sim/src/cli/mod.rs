@@ -20,6 +20,7 @@ mod museum;
 mod compare;
 mod determinism;
 mod check;
+mod new;
 mod list;
 
 use std::{path::PathBuf, process::ExitCode, str::FromStr};
@@ -60,6 +61,8 @@ enum Command {
     Fuzz(fuzz::Fuzz),
     /// Historical bugs of Kafka that can be switched back on, and how soon they are found.
     Museum(museum::Museum),
+    /// Write a scenario to begin with, commented and ready to run.
+    New(new::New),
     /// Say what is wrong with scenario files, without running them.
     Check(check::Check),
     /// Print the JSON Schema of scenario files.
@@ -198,6 +201,7 @@ fn dispatch(cli: &Cli, output: &mut Output) -> Exit {
         Command::Shrink(it) => shrink::main(it, common, output),
         Command::Fuzz(it) => fuzz::main(it, common, output),
         Command::Museum(it) => museum::main(it, common, output),
+        Command::New(it) => new::main(it, common, output),
         Command::Check(it) => check::main(it, common, output),
         Command::Schema => {
             output.say(&crate::scenario::schema());
