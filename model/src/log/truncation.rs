@@ -87,6 +87,7 @@ impl Log {
         self.cancel_saves(&removed);
         let last = self.tail.last().cloned();
         self.segments[kept].truncate(end, position, last.as_ref());
+        self.storing.delete_behind(self.file(FileKind::Segment(base)));
         self.operate_cut(removed, self.file(FileKind::Segment(base)), u64::from(position), disk);
         self.save_epochs(disk);
     }
@@ -110,6 +111,7 @@ impl Log {
         self.tail.clear();
         // Whatever is under way, what is left will be flushed when it is read.
         self.storing.restart_at(to);
+        self.storing.hold_deletions();
         self.truncating = Some(Truncating::Waiting(to));
         self.begin_reading_cut(disk);
     }
@@ -137,6 +139,9 @@ impl Log {
         let mut before = core::mem::replace(self, loaded.log);
         self.storing.set_counter(before.storing.counter());
         self.storing.take_over_deletions(&mut before.storing);
+        if let Some(active) = self.active() {
+            self.storing.delete_behind(self.file(FileKind::Segment(active.base)));
+        }
         self.colds = core::mem::take(&mut before.colds);
         self.doomed = doomed;
         // An epoch that starts where the log was said to end is that of an election meanwhile.

@@ -89,6 +89,8 @@ pub(super) struct Storing {
     /// How many replies the present step waits for; zero when there is no operation.
     step_left: usize,
     deletions: Deletions,
+    /// Deletions wait, for a cut is still looking for what it keeps.
+    deletions_held: bool,
 }
 
 /// Deletions of whole segments, oldest first, each durable before the next: a hole in a log would end it.
@@ -119,6 +121,7 @@ impl Storing {
             steps: VecDeque::new(),
             step_left: 0,
             deletions: Deletions::default(),
+            deletions_held: false,
         }
     }
 
@@ -201,7 +204,8 @@ impl Storing {
     /// Takes the next step, if its turn has come: an operation may hold back what must be done with a file
     /// before it goes, and a snapshot that takes its place may not be saved yet.
     fn go_on_deleting(&mut self, disk: &mut DiskWork) {
-        if self.deletions.left > 0 || self.is_operating() || !self.saves.is_empty() {
+        let busy = self.deletions.left > 0 || self.is_operating() || !self.saves.is_empty();
+        if busy || self.deletions_held {
             return;
         }
         let Some(step) = self.deletions.steps.pop_front() else { return };
@@ -220,6 +224,21 @@ impl Storing {
     /// Whether files are still to get their `.deleted`.
     pub(super) fn is_deleting(&self) -> bool {
         self.deletions.left > 0 || !self.deletions.steps.is_empty()
+    }
+
+    /// The log's last segment is `active` now: what deletions had to make sure of for another before they
+    /// begin, they make sure of for it. The other is gone, and must not be made anew.
+    pub(super) fn delete_behind(&mut self, active: FileName) {
+        for (file, op) in self.deletions.steps.iter_mut().flatten() {
+            if matches!(op, DiskOp::Append(_)) {
+                *file = active;
+            }
+        }
+    }
+
+    /// Begins no deletion until the log goes on elsewhere ([`Storing::restart_at`]) or in another life.
+    pub(super) fn hold_deletions(&mut self) {
+        self.deletions_held = true;
     }
 
     /// Gives up the deletions that have not begun; returns the files that they were about.
@@ -248,6 +267,7 @@ impl Storing {
         self.writes.clear();
         self.flushes.clear();
         self.flush_asked = start;
+        self.deletions_held = false;
     }
 
     /// An append was asked for that brings the log to `end`.
