@@ -15,6 +15,7 @@ pub mod node;
 pub mod event;
 pub mod units;
 pub mod time;
+pub mod flat;
 pub mod rng;
 pub mod disk;
 pub mod config;

@@ -8,6 +8,8 @@ use core::{fmt, ops::Add, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
+use crate::flat::{FlatMap, FlatSet};
+
 /// A moment on a monotonic clock, in nanoseconds since an origin of no meaning.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -20,11 +22,13 @@ impl Instant {
     pub const FOREVER: Instant = Instant(u64::MAX);
 
     /// How long after `earlier` this is; zero if it is not after.
+    #[inline]
     pub fn since(self, earlier: Instant) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
 
     /// In whole microseconds since the origin, rounded up: the grid of the simulation.
+    #[inline]
     pub fn micros_up(self) -> u64 {
         self.0.div_ceil(1_000)
     }
@@ -33,8 +37,11 @@ impl Instant {
 impl Add<Duration> for Instant {
     type Output = Instant;
     /// Saturates, so that "never" may be written as a very long wait.
+    #[inline]
     fn add(self, wait: Duration) -> Instant {
-        Instant(self.0.saturating_add(u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX)))
+        // Not by `as_nanos`, which counts in 128 bits.
+        let nanos = wait.as_secs().saturating_mul(1_000_000_000).saturating_add(wait.subsec_nanos().into());
+        Instant(self.0.saturating_add(nanos))
     }
 }
 
@@ -69,6 +76,7 @@ pub struct Now {
 }
 
 /// The earlier of two deadlines, where `None` is never.
+#[inline]
 pub fn earliest(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
     match (a, b) {
         (Some(a), Some(b)) => Some(a.min(b)),
@@ -82,8 +90,8 @@ pub fn earliest(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
 /// A thing stands in it once: scheduling it again moves it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Deadlines<T: Ord + Clone> {
-    by_time: alloc::collections::BTreeSet<(Instant, T)>,
-    by_thing: alloc::collections::BTreeMap<T, Instant>,
+    by_time: FlatSet<(Instant, T)>,
+    by_thing: FlatMap<T, Instant>,
 }
 
 impl<T: Ord + Clone> Default for Deadlines<T> {
@@ -101,6 +109,9 @@ impl<T: Ord + Clone> Deadlines<T> {
     /// Makes `thing` due at `at`, and at no other time.
     pub fn set(&mut self, at: Instant, thing: T) {
         if let Some(before) = self.by_thing.insert(thing.clone(), at) {
+            if before == at {
+                return;
+            }
             self.by_time.remove(&(before, thing.clone()));
         }
         self.by_time.insert((at, thing));

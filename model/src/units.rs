@@ -211,6 +211,7 @@ impl NodeId {
     }
 
     /// Which range the number lies in.
+    #[inline]
     pub const fn role(self) -> NodeRole {
         match self.0 {
             0..Self::CONTROLLERS => NodeRole::Broker,
@@ -220,6 +221,7 @@ impl NodeId {
     }
 
     /// The number within its role, counted from one.
+    #[inline]
     pub const fn nth(self) -> u32 {
         match self.role() {
             NodeRole::Broker => self.0,
@@ -311,9 +313,16 @@ impl Ratio {
 }
 
 /// A set of nodes in ascending order: an ISR, a set of voters.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct NodeSet(smallvec::SmallVec<[NodeId; 6]>);
+
+/// In one piece, where `SmallVec` clones one by one: events and answers carry ISRs.
+impl Clone for NodeSet {
+    fn clone(&self) -> NodeSet {
+        NodeSet(smallvec::SmallVec::from_slice(&self.0))
+    }
+}
 
 impl NodeSet {
     /// The empty set.

@@ -3,10 +3,11 @@
 //! Kafka reads the next request of a connection only when the one before is answered (its channel is muted
 //! until then). So a connection has one request in progress, and the others stand in a queue.
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::VecDeque;
 
 use super::purgatory::ParkedId;
 use crate::{
+    flat::FlatMap,
     machine::{Caller, ConnectionId},
     protocol::Request,
 };
@@ -22,7 +23,7 @@ struct Connection {
 #[derive(Clone, Debug, Default)]
 pub struct Connections {
     serving: bool,
-    open: BTreeMap<ConnectionId, Connection>,
+    open: FlatMap<ConnectionId, Connection>,
     free: VecDeque<ConnectionId>,
 }
 
@@ -44,31 +45,38 @@ impl Connections {
         self.free.clear();
     }
 
-    /// Takes a request. It is handed back if it is to be carried out now; else it waits.
-    pub fn arrived(&mut self, caller: Caller, request: Request) -> Option<(Caller, Request)> {
-        let connection = self.open.entry(caller.connection).or_default();
-        if connection.busy || !self.serving {
-            connection.queue.push_back((caller, request));
-            return None;
-        }
-        connection.busy = true;
-        Some((caller, request))
+    /// A request has arrived. Says whether it may begin now; if not, it is to [wait](Self::wait).
+    pub fn begins(&mut self, id: ConnectionId) -> bool {
+        let connection = self.open.get_or_insert_with(id, Connection::default);
+        let begins = !connection.busy && self.serving;
+        connection.busy |= begins;
+        begins
     }
 
-    /// The request in progress is answered, or needs no answer: the next may begin.
-    pub fn done(&mut self, id: ConnectionId) {
-        let Some(connection) = self.open.get_mut(&id) else { return };
+    /// Takes a request that may not begin yet.
+    pub fn wait(&mut self, caller: Caller, request: Request) {
+        if let Some(connection) = self.open.get_mut(&caller.connection) {
+            connection.queue.push_back((caller, request));
+        }
+    }
+
+    /// The request in progress is answered, or needs no answer: the next may begin. Says whether the
+    /// connection is open, so that an answer reaches somebody.
+    pub fn done(&mut self, id: ConnectionId) -> bool {
+        let Some(connection) = self.open.get_mut(&id) else { return false };
         connection.parked = None;
         if connection.queue.is_empty() {
             connection.busy = false;
         } else {
             self.free.push_back(id);
         }
+        true
     }
 
     /// The next request that may begin because the one before it is done.
+    #[inline]
     pub fn next(&mut self) -> Option<(Caller, Request)> {
-        if !self.serving {
+        if !self.serving || self.free.is_empty() {
             return None;
         }
         while let Some(id) = self.free.pop_front() {
@@ -117,15 +125,25 @@ mod tests {
         Request::Metadata(MetadataRequest { topics: None })
     }
 
+    /// Says whether it begins.
+    fn arrives(connections: &mut Connections, connection: u64, correlation: u32) -> bool {
+        let caller = caller(connection, correlation);
+        let begins = connections.begins(caller.connection);
+        if !begins {
+            connections.wait(caller, request());
+        }
+        begins
+    }
+
     #[test]
     fn one_request_of_a_connection_is_in_progress() {
         let mut connections = Connections::default();
-        assert!(connections.arrived(caller(1, 1), request()).is_none(), "nobody is served yet");
+        assert!(!arrives(&mut connections, 1, 1), "nobody is served yet");
         connections.serve();
         assert_eq!(connections.next().map(|(c, _)| c), Some(caller(1, 1)));
-        assert!(connections.arrived(caller(1, 2), request()).is_none());
-        assert!(connections.arrived(caller(1, 3), request()).is_none());
-        assert!(connections.arrived(caller(2, 1), request()).is_some(), "another connection does not wait");
+        assert!(!arrives(&mut connections, 1, 2));
+        assert!(!arrives(&mut connections, 1, 3));
+        assert!(arrives(&mut connections, 2, 1), "another connection does not wait");
         assert!(connections.next().is_none());
         connections.done(ConnectionId(1));
         assert_eq!(connections.next().map(|(c, _)| c), Some(caller(1, 2)));
@@ -133,15 +151,15 @@ mod tests {
         connections.done(ConnectionId(1));
         assert_eq!(connections.next().map(|(c, _)| c), Some(caller(1, 3)));
         connections.done(ConnectionId(1));
-        assert!(connections.arrived(caller(1, 4), request()).is_some());
+        assert!(arrives(&mut connections, 1, 4));
     }
 
     #[test]
     fn what_waits_dies_with_the_connection() {
         let mut connections = Connections::default();
         connections.serve();
-        connections.arrived(caller(1, 1), request());
-        connections.arrived(caller(1, 2), request());
+        assert!(arrives(&mut connections, 1, 1));
+        assert!(!arrives(&mut connections, 1, 2));
         connections.parked(ConnectionId(1), ParkedId(7));
         assert_eq!(connections.closed(ConnectionId(1)), Some(ParkedId(7)));
         connections.done(ConnectionId(1));

@@ -5,14 +5,21 @@
 
 use alloc::vec::Vec;
 
+use smallvec::SmallVec;
+
 use super::{
     Broker,
-    replicas::Slot,
+    produce::{hint, resolve},
+    replicas::{Replicas, Slot},
     sessions::{Assembling, Session},
 };
 use crate::{
+    controller::image::Image,
     event::Event,
-    log::{ColdAnswer, ColdDone, ColdRead, Read, batch::Batch},
+    log::{
+        ColdAnswer, ColdDone, ColdRead, Read,
+        batch::{Batch, Batches},
+    },
     machine::{Caller, ConnectionId, Effects},
     museum::{Bug, Museum},
     partition::{
@@ -25,7 +32,7 @@ use crate::{
         fetch::{EpochEnd, FetchRequest, FetchResponse, PartitionFetch, PartitionFetched, ReplicaState},
     },
     time::Now,
-    units::{LeaderEpoch, Offset, TopicPartition},
+    units::{LeaderEpoch, NodeId, Offset, TopicPartition},
 };
 
 /// For whom the disk reads.
@@ -55,7 +62,7 @@ enum Look {
     /// Records for which there is no room.
     Later,
     /// Records, or only a high watermark or log start.
-    Found { batches: Vec<Batch>, bound: Offset },
+    Found { batches: Batches, bound: Offset },
     /// Records that are on the disk only.
     Cold { read: ColdRead, bound: Offset },
     /// The reader's log has parted from ours.
@@ -72,19 +79,13 @@ impl Broker {
         for (at, slot) in taken.dropped {
             self.stop_reading(connection, at, slot);
         }
-        for at in taken.named {
-            self.begin_reading(connection, at);
-            if let Some(replica) = replica {
-                self.take_position(now, connection, at, replica, effects);
+        let positions = self.begin_reading(connection, &taken.named, max_wait.is_zero());
+        if let Some(state) = replica {
+            for (slot, position) in positions {
+                self.take_position(now, slot, state.replica, position, effects);
             }
         }
-        if max_wait.is_zero()
-            && let Some(session) = self.sessions.get_mut(connection)
-        {
-            session.expired = true;
-        }
-        self.try_fetch(now, connection, effects);
-        if self.sessions.get(connection).is_some_and(|session| session.waiting.is_some()) {
+        if self.try_fetch(now, connection, effects) {
             self.sessions.wait(connection, now.monotonic + max_wait);
         }
     }
@@ -96,57 +97,62 @@ impl Broker {
         }
     }
 
-    /// Finds the replica of a partition that is read, and has it know its reader.
-    fn begin_reading(&mut self, connection: ConnectionId, at: u32) {
-        let Some(entry) = self.sessions.get(connection).and_then(|session| session.entry(at)) else { return };
-        let slot = match entry.slot {
-            Some(slot) => Some(slot),
-            None => self.resolve(&entry.asked.partition).ok().and_then(|(_, slot)| slot),
-        };
-        let Some(entry) = self.sessions.get_mut(connection).and_then(|session| session.entry_mut(at)) else {
-            return;
-        };
-        if let (None, Some(slot)) = (entry.slot, slot)
-            && let Some(replica) = self.replicas.get_mut(slot)
-        {
-            replica.readers.push((connection, at));
+    /// Finds the replicas of partitions that are read, and has them know their reader. Gives back where a
+    /// follower says it is. `expired`: the fetch does not wait.
+    fn begin_reading(
+        &mut self,
+        connection: ConnectionId,
+        named: &[u32],
+        expired: bool,
+    ) -> SmallVec<[(Slot, Position); 2]> {
+        let (museum, mut positions) = (self.museum(), SmallVec::new());
+        let Some(session) = self.sessions.get_mut(connection) else { return positions };
+        session.expired |= expired;
+        let state = session.replica;
+        for at in named {
+            let Some(entry) = session.entry_mut(*at) else { continue };
+            if entry.slot.is_none() {
+                let found = resolve(&self.replicas, &self.metadata.image, &entry.asked.partition);
+                entry.slot = found.ok().and_then(|(_, slot)| slot);
+                if let Some(replica) = entry.slot.and_then(|slot| self.replicas.get_mut(slot)) {
+                    replica.readers.push((connection, *at));
+                }
+            }
+            let Some(slot) = entry.slot else { continue };
+            let Some(replica) = self.replicas.get(slot) else { continue };
+            let partition = &replica.partition;
+            entry.was_level = partition.high_watermark() == partition.log.end();
+            if let Some(state) = state
+                && says_its_position(partition, &entry.asked, museum)
+            {
+                let position = Position {
+                    log_end: entry.asked.fetch_offset,
+                    log_start: entry.asked.log_start,
+                    broker_epoch: state.broker_epoch,
+                };
+                positions.push((slot, position));
+            }
         }
-        entry.slot = slot;
-        let replica = slot.and_then(|slot| self.replicas.get(slot));
-        entry.was_level =
-            replica.is_some_and(|replica| replica.partition.high_watermark() == replica.partition.log.end());
+        positions
     }
 
     /// A follower says where it is: it has written everything before the offset it asks for.
     fn take_position(
         &mut self,
         now: Now,
-        connection: ConnectionId,
-        at: u32,
-        replica: ReplicaState,
+        slot: Slot,
+        follower: NodeId,
+        position: Position,
         effects: &mut Effects,
     ) {
-        let museum = self.museum();
-        let Some(entry) = self.sessions.get(connection).and_then(|session| session.entry(at)) else { return };
-        let Some(slot) = entry.slot else { return };
         let Some(held) = self.replicas.get_mut(slot) else { return };
-        let partition = &mut held.partition;
-        if !says_its_position(partition, &entry.asked, museum) {
-            return;
-        }
-        let position = Position {
-            log_end: entry.asked.fetch_offset,
-            log_start: entry.asked.log_start,
-            broker_epoch: replica.broker_epoch,
-        };
-        let written = partition.log.written();
-        let Some(leader) = partition.leader_mut() else { return };
-        let Ok(Moved { log_end, log_start }) =
-            leader.fetched(replica.replica, position, now.monotonic, written)
+        let written = held.partition.log.written();
+        let Some(leader) = held.partition.leader_mut() else { return };
+        let Ok(Moved { log_end, log_start }) = leader.fetched(follower, position, now.monotonic, written)
         else {
             return;
         };
-        self.maybe_expand(slot, replica.replica, effects);
+        self.maybe_expand(slot, follower, effects);
         if log_end {
             self.advance(now, slot, effects);
         }
@@ -156,22 +162,23 @@ impl Broker {
     }
 
     /// Answers the fetch that waits in a session, if there is enough to say or it has waited long enough.
-    pub(super) fn try_fetch(&mut self, now: Now, connection: ConnectionId, effects: &mut Effects) {
-        let Some(session) = self.sessions.get(connection) else { return };
+    /// Says whether it waits on.
+    pub(super) fn try_fetch(&mut self, now: Now, connection: ConnectionId, effects: &mut Effects) -> bool {
+        let shelf =
+            Shelf { replicas: &self.replicas, image: &self.metadata.image, museum: self.setup.museum };
+        let Some(session) = self.sessions.get_mut(connection) else { return false };
         if session.waiting.is_none() {
-            return;
+            return false;
         }
         let (min_bytes, expired) = (session.min_bytes as usize, session.expired);
         let mut room = session.max_bytes.min(self.config.fetch_max_bytes);
-        let mut found = Vec::new();
+        let mut found = Found::new();
         let (mut bytes, mut urgent) = (0, expired);
         for at in session.marked() {
-            let look = self.look(connection, at, room, bytes == 0);
+            let look = shelf.look(connection, session, at, room, bytes == 0);
             match &look {
                 Look::Nothing => {
-                    if let Some(session) = self.sessions.get_mut(connection) {
-                        session.clean(at);
-                    }
+                    session.clean(at);
                     continue;
                 }
                 Look::Later => continue,
@@ -181,7 +188,7 @@ impl Broker {
                     room = room.saturating_sub(size as u32);
                 }
                 Look::Cold { .. } => {
-                    let size = self.partition_room(connection, at).min(room);
+                    let size = session.entry(at).map_or(0, |entry| entry.asked.max_bytes).min(room);
                     bytes += size.max(1) as usize;
                     room -= size;
                 }
@@ -189,110 +196,29 @@ impl Broker {
             }
             found.push((at, look));
         }
-        if urgent || bytes >= min_bytes.max(1) || min_bytes == 0 {
+        let enough = urgent || bytes >= min_bytes.max(1) || min_bytes == 0;
+        if enough {
             self.assemble(now, connection, found, effects);
         }
-    }
-
-    fn partition_room(&self, connection: ConnectionId, at: u32) -> u32 {
-        let entry = self.sessions.get(connection).and_then(|session| session.entry(at));
-        entry.map_or(0, |entry| entry.asked.max_bytes)
-    }
-
-    /// Reads one partition for a session. `min_one`: the first batch is returned whatever its size.
-    fn look(&self, connection: ConnectionId, at: u32, room: u32, min_one: bool) -> Look {
-        let Some(session) = self.sessions.get(connection) else { return Look::Nothing };
-        let Some(entry) = session.entry(at) else { return Look::Nothing };
-        let Some(replica) = entry.slot.and_then(|slot| self.replicas.get(slot)) else {
-            let unknown = self.resolve(&entry.asked.partition).err();
-            return Look::Refused(unknown.unwrap_or(ErrorCode::NotLeaderOrFollower));
-        };
-        let partition = &replica.partition;
-        if let Err(error) = self.may_read(partition, &entry.asked, session.replica) {
-            return Look::Refused(error);
-        }
-        match parted(partition, &entry.asked, self.museum()) {
-            Ok(None) => {}
-            Ok(Some(end)) => return Look::Diverged(end),
-            Err(OutOfRange) => return Look::Refused(ErrorCode::OffsetOutOfRange),
-        }
-        let bound = match session.replica {
-            Some(_) => partition.log.written(),
-            None => partition.high_watermark(),
-        };
-        // KAFKA-9807: whether the read needs a limit was decided once, by where the log ended then, and how
-        // far it went was looked up again when it was made.
-        let twice = entry.was_level && self.museum().has(Bug::ReadLimitComputedTwice);
-        let limit = if twice { partition.log.written() } else { bound };
-        let from = entry.asked.fetch_offset;
-        if from >= bound && (partition.log.start()..=partition.log.end()).contains(&from) {
-            return self.look_at_bound(connection, session, partition, bound);
-        }
-        match partition.log.read(from, limit, entry.asked.max_bytes.min(room), min_one) {
-            Ok(Read::Batches(batches)) if batches.is_empty() => Look::Later,
-            Ok(Read::Batches(batches)) => Look::Found { batches, bound },
-            Ok(Read::Cold(_)) if room == 0 && !min_one => Look::Later,
-            Ok(Read::Cold(read)) => Look::Cold { read, bound },
-            Err(error) => Look::Refused(error),
-        }
-    }
-
-    /// There are no records to return: a follower may still have to hear of a high watermark or log start.
-    fn look_at_bound(
-        &self,
-        connection: ConnectionId,
-        session: &Session,
-        partition: &Partition,
-        bound: Offset,
-    ) -> Look {
-        let Some(state) = session.replica else { return Look::Nothing };
-        let now_told = told(connection, partition);
-        let remote = partition.leader().and_then(|leader| leader.remote(state.replica));
-        if remote.is_none_or(|remote| remote.told == Some(now_told)) {
-            return Look::Nothing;
-        }
-        Look::Found { batches: Vec::new(), bound }
-    }
-
-    /// Refuses who may not read: in the wrong epoch, or a follower that is no replica or of a former
-    /// registration.
-    fn may_read(
-        &self,
-        partition: &Partition,
-        asked: &PartitionFetch,
-        replica: Option<ReplicaState>,
-    ) -> Result<(), ErrorCode> {
-        let leader = partition.leader_in(asked.current_leader_epoch, self.museum())?;
-        let Some(state) = replica else { return Ok(()) };
-        let remote = leader.remote(state.replica).ok_or(ErrorCode::NotLeaderOrFollower)?;
-        if state.broker_epoch.is_some() && state.broker_epoch < remote.broker_epoch {
-            return Err(ErrorCode::StaleBrokerEpoch);
-        }
-        Ok(())
+        !enough
     }
 
     /// Makes the answer of what was found, and sends it unless some of it has to be read from the disk.
-    fn assemble(
-        &mut self,
-        now: Now,
-        connection: ConnectionId,
-        found: Vec<(u32, Look)>,
-        effects: &mut Effects,
-    ) {
-        let Some(caller) = self.sessions.take_waiting(connection) else { return };
-        let Some(session) = self.sessions.get_mut(connection) else { return };
-        let is_replica = session.replica.is_some();
-        let everything = if is_replica { Vec::new() } else { session.all() };
+    fn assemble(&mut self, now: Now, connection: ConnectionId, mut found: Found, effects: &mut Effects) {
+        let Some((caller, session)) = self.sessions.take_waiting(connection) else { return };
+        let everything = if session.replica.is_some() { SmallVec::new() } else { session.all() };
         let mut partitions = Vec::with_capacity(found.len().max(everything.len()));
         let mut colds = Vec::new();
-        let mut found = found.into_iter().peekable();
+        let mut found = found.iter_mut().peekable();
         let mut rest = everything.into_iter().peekable();
+        let mut desk =
+            Desk { replicas: &mut self.replicas, image: &self.metadata.image, connection, session };
         // A consumer is answered for everything it asked for, in its order; a follower for what was found.
         loop {
             let (at, look) = match (found.peek(), rest.peek()) {
                 (Some((at, _)), Some(next)) if at > next => (*next, None),
                 (Some(_), _) => match found.next() {
-                    Some((at, look)) => (at, Some(look)),
+                    Some((at, look)) => (*at, Some(look)),
                     None => break,
                 },
                 (None, Some(next)) => (*next, None),
@@ -301,110 +227,14 @@ impl Broker {
             if rest.peek() == Some(&at) {
                 rest.next();
             }
-            let answer = self.answer_entry(connection, at, look, partitions.len(), &mut colds, effects);
-            partitions.extend(answer);
+            desk.answer(at, look, &mut partitions, &mut colds, effects);
         }
         if colds.is_empty() {
             return self.answer(caller, Response::Fetch(FetchResponse { partitions }), effects);
         }
-        if let Some(session) = self.sessions.get_mut(connection) {
-            session.assembling = Some(Assembling { caller, partitions, left: colds.len() });
-        }
+        session.assembling = Some(Assembling { caller, partitions, left: colds.len() });
         for (slot, read, cold) in colds {
             self.begin_cold(now, slot, read, cold, effects);
-        }
-    }
-
-    fn answer_entry(
-        &mut self,
-        connection: ConnectionId,
-        at: u32,
-        look: Option<Look>,
-        place: usize,
-        colds: &mut Vec<(Slot, ColdRead, Cold)>,
-        effects: &mut Effects,
-    ) -> Option<PartitionFetched> {
-        let session = self.sessions.get_mut(connection)?;
-        let (reader, state) = (session.reader, session.replica);
-        if look.is_some() {
-            session.clean(at);
-            session.begin_after(at);
-        }
-        let entry = session.entry(at)?;
-        let (named, slot) = (entry.asked.partition.clone(), entry.slot);
-        let Some(replica) = slot.and_then(|slot| self.replicas.get_mut(slot)) else {
-            let error = match look {
-                Some(Look::Refused(error)) => error,
-                _ => ErrorCode::NotLeaderOrFollower,
-            };
-            return Some(self.refusal(named, None, error));
-        };
-        let partition = &mut replica.partition;
-        let id = partition.id();
-        let epoch = partition.epoch().unwrap_or_default();
-        let mut answer = PartitionFetched {
-            partition: named,
-            error: None,
-            high_watermark: partition.high_watermark(),
-            log_start: partition.log.start(),
-            diverging_epoch: None,
-            snapshot: None,
-            leader: None,
-            batches: Vec::new(),
-        };
-        match look {
-            Some(Look::Refused(error)) => {
-                effects.note(Event::FetchRefused { partition: id, reader, error });
-                answer.error = Some(error);
-                answer.leader = self.hint(id, error);
-                return Some(answer);
-            }
-            Some(Look::Diverged(end)) => {
-                effects.note(Event::DivergenceFound {
-                    partition: id,
-                    reader,
-                    epoch: end.epoch,
-                    end: end.end,
-                });
-                answer.diverging_epoch = Some(end);
-                return Some(answer);
-            }
-            Some(Look::Found { batches, bound }) => {
-                note_read(id, reader, state.is_some(), epoch, bound, &batches, effects);
-                answer.batches = batches;
-            }
-            Some(Look::Cold { read, bound }) => {
-                if let Some(slot) = slot {
-                    colds.push((slot, read, Cold::Fetch { connection, at, place, epoch, bound }));
-                }
-            }
-            Some(Look::Nothing | Look::Later) | None => {}
-        }
-        if let Some(state) = state {
-            let told = told(connection, partition);
-            if let Some(remote) = partition.leader_mut().and_then(|leader| leader.remote_mut(state.replica)) {
-                remote.told = Some(told);
-            }
-        }
-        Some(answer)
-    }
-
-    fn refusal(
-        &self,
-        named: PartitionRef,
-        partition: Option<TopicPartition>,
-        error: ErrorCode,
-    ) -> PartitionFetched {
-        let partition = partition.or_else(|| self.resolve(&named).ok().map(|(partition, _)| partition));
-        PartitionFetched {
-            partition: named,
-            error: Some(error),
-            high_watermark: Offset::ZERO,
-            log_start: Offset::ZERO,
-            diverging_epoch: None,
-            snapshot: None,
-            leader: partition.and_then(|partition| self.hint(partition, error)),
-            batches: Vec::new(),
         }
     }
 
@@ -429,7 +259,7 @@ impl Broker {
             Some((_, Cold::Fetch { connection, at, place, epoch, bound })) => {
                 let batches = match done.answer {
                     Ok(ColdAnswer::Batches(batches)) => Ok(batches),
-                    Ok(ColdAnswer::Time(_)) => Ok(Vec::new()),
+                    Ok(ColdAnswer::Time(_)) => Ok(Batches::new()),
                     Err(error) => Err(error),
                 };
                 // Whoever does not lead any more in that epoch has no business answering.
@@ -453,7 +283,7 @@ impl Broker {
         at: u32,
         place: usize,
         bound: Offset,
-        batches: Result<Vec<Batch>, ErrorCode>,
+        batches: Result<Batches, ErrorCode>,
         effects: &mut Effects,
     ) {
         let id = self.replicas.get(slot).map(|replica| replica.partition.id());
@@ -509,6 +339,180 @@ impl Broker {
     }
 }
 
+/// What was found for the partitions of a fetch.
+type Found = SmallVec<[(u32, Look); 2]>;
+
+/// What a fetch is answered from.
+#[derive(Clone, Copy)]
+struct Shelf<'a> {
+    replicas: &'a Replicas,
+    image: &'a Image,
+    museum: Museum,
+}
+
+impl Shelf<'_> {
+    /// Reads one partition for a session. `min_one`: the first batch is returned whatever its size.
+    fn look(&self, connection: ConnectionId, session: &Session, at: u32, room: u32, min_one: bool) -> Look {
+        let Some(entry) = session.entry(at) else { return Look::Nothing };
+        let Some(replica) = entry.slot.and_then(|slot| self.replicas.get(slot)) else {
+            let unknown = resolve(self.replicas, self.image, &entry.asked.partition).err();
+            return Look::Refused(unknown.unwrap_or(ErrorCode::NotLeaderOrFollower));
+        };
+        let partition = &replica.partition;
+        if let Err(error) = self.may_read(partition, &entry.asked, session.replica) {
+            return Look::Refused(error);
+        }
+        match parted(partition, &entry.asked, self.museum) {
+            Ok(None) => {}
+            Ok(Some(end)) => return Look::Diverged(end),
+            Err(OutOfRange) => return Look::Refused(ErrorCode::OffsetOutOfRange),
+        }
+        let bound = match session.replica {
+            Some(_) => partition.log.written(),
+            None => partition.high_watermark(),
+        };
+        // KAFKA-9807: whether the read needs a limit was decided once, by where the log ended then, and how
+        // far it went was looked up again when it was made.
+        let twice = entry.was_level && self.museum.has(Bug::ReadLimitComputedTwice);
+        let limit = if twice { partition.log.written() } else { bound };
+        let from = entry.asked.fetch_offset;
+        if from >= bound && (partition.log.start()..=partition.log.end()).contains(&from) {
+            return look_at_bound(connection, session, partition, bound);
+        }
+        match partition.log.read(from, limit, entry.asked.max_bytes.min(room), min_one) {
+            Ok(Read::Batches(batches)) if batches.is_empty() => Look::Later,
+            Ok(Read::Batches(batches)) => Look::Found { batches, bound },
+            Ok(Read::Cold(_)) if room == 0 && !min_one => Look::Later,
+            Ok(Read::Cold(read)) => Look::Cold { read, bound },
+            Err(error) => Look::Refused(error),
+        }
+    }
+
+    /// Refuses who may not read: in the wrong epoch, or a follower that is no replica or of a former
+    /// registration.
+    fn may_read(
+        &self,
+        partition: &Partition,
+        asked: &PartitionFetch,
+        replica: Option<ReplicaState>,
+    ) -> Result<(), ErrorCode> {
+        let leader = partition.leader_in(asked.current_leader_epoch, self.museum)?;
+        let Some(state) = replica else { return Ok(()) };
+        let remote = leader.remote(state.replica).ok_or(ErrorCode::NotLeaderOrFollower)?;
+        if state.broker_epoch.is_some() && state.broker_epoch < remote.broker_epoch {
+            return Err(ErrorCode::StaleBrokerEpoch);
+        }
+        Ok(())
+    }
+}
+
+/// There are no records to return: a follower may still have to hear of a high watermark or log start.
+fn look_at_bound(connection: ConnectionId, session: &Session, partition: &Partition, bound: Offset) -> Look {
+    let Some(state) = session.replica else { return Look::Nothing };
+    let now_told = told(connection, partition);
+    let remote = partition.leader().and_then(|leader| leader.remote(state.replica));
+    if remote.is_none_or(|remote| remote.told == Some(now_told)) {
+        return Look::Nothing;
+    }
+    Look::Found { batches: Batches::new(), bound }
+}
+
+/// What the answer of one session is made with.
+struct Desk<'a> {
+    replicas: &'a mut Replicas,
+    image: &'a Image,
+    connection: ConnectionId,
+    session: &'a mut Session,
+}
+
+impl Desk<'_> {
+    fn answer(
+        &mut self,
+        at: u32,
+        look: Option<&mut Look>,
+        answers: &mut Vec<PartitionFetched>,
+        colds: &mut Vec<(Slot, ColdRead, Cold)>,
+        effects: &mut Effects,
+    ) {
+        let (connection, session) = (self.connection, &mut *self.session);
+        let (reader, state) = (session.reader, session.replica);
+        if look.is_some() {
+            session.clean(at);
+            session.begin_after(at);
+        }
+        let Some(entry) = session.entry(at) else { return };
+        let (named, slot) = (entry.asked.partition.clone(), entry.slot);
+        let Some(replica) = slot.and_then(|slot| self.replicas.get_mut(slot)) else {
+            let error = match look {
+                Some(Look::Refused(error)) => *error,
+                _ => ErrorCode::NotLeaderOrFollower,
+            };
+            return answers.push(refusal(self.replicas, self.image, named, error));
+        };
+        let partition = &mut replica.partition;
+        let id = partition.id();
+        let epoch = partition.epoch().unwrap_or_default();
+        let place = answers.len();
+        answers.push(PartitionFetched {
+            partition: named,
+            error: None,
+            high_watermark: partition.high_watermark(),
+            log_start: partition.log.start(),
+            diverging_epoch: None,
+            snapshot: None,
+            leader: None,
+            batches: Batches::new(),
+        });
+        let answer = &mut answers[place];
+        match look {
+            Some(Look::Refused(error)) => {
+                let error = *error;
+                effects.note(Event::FetchRefused { partition: id, reader, error });
+                answer.error = Some(error);
+                answer.leader = hint(self.image, id, error);
+                return;
+            }
+            Some(Look::Diverged(EpochEnd { epoch, end })) => {
+                let (epoch, end) = (*epoch, *end);
+                effects.note(Event::DivergenceFound { partition: id, reader, epoch, end });
+                answer.diverging_epoch = Some(EpochEnd { epoch, end });
+                return;
+            }
+            Some(Look::Found { batches, bound }) => {
+                note_read(id, reader, state.is_some(), epoch, *bound, batches, effects);
+                core::mem::swap(&mut answer.batches, batches);
+            }
+            Some(Look::Cold { read, bound }) => {
+                if let Some(slot) = slot {
+                    let cold = Cold::Fetch { connection, at, place, epoch, bound: *bound };
+                    colds.push((slot, *read, cold));
+                }
+            }
+            Some(Look::Nothing | Look::Later) | None => {}
+        }
+        if let Some(state) = state {
+            let told = told(connection, partition);
+            if let Some(remote) = partition.leader_mut().and_then(|leader| leader.remote_mut(state.replica)) {
+                remote.told = Some(told);
+            }
+        }
+    }
+}
+
+fn refusal(replicas: &Replicas, image: &Image, named: PartitionRef, error: ErrorCode) -> PartitionFetched {
+    let partition = resolve(replicas, image, &named).ok().map(|(partition, _)| partition);
+    PartitionFetched {
+        partition: named,
+        error: Some(error),
+        high_watermark: Offset::ZERO,
+        log_start: Offset::ZERO,
+        diverging_epoch: None,
+        snapshot: None,
+        leader: partition.and_then(|partition| hint(image, partition, error)),
+        batches: Batches::new(),
+    }
+}
+
 /// Whether a follower's fetch tells where its log ends: it asks in our epoch, within our log, and has not
 /// parted from it.
 fn says_its_position(partition: &Partition, asked: &PartitionFetch, museum: Museum) -> bool {
@@ -547,7 +551,7 @@ fn told(connection: ConnectionId, partition: &Partition) -> Told {
 
 fn note_read(
     partition: TopicPartition,
-    reader: crate::units::NodeId,
+    reader: NodeId,
     replica: bool,
     epoch: LeaderEpoch,
     bound: Offset,

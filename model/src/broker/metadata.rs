@@ -92,7 +92,7 @@ impl Broker {
         let (bytes, since) = self.metadata.since_snapshot;
         let interval = self.config.metadata_log_max_snapshot_interval_ms;
         let by_bytes = bytes >= self.config.metadata_log_max_record_bytes_between_snapshots;
-        let by_time = bytes > 0 && !interval.is_zero() && now.monotonic.since(since) >= interval;
+        let by_time = bytes > 0 && !interval.is_zero() && now.monotonic >= since + interval;
         if by_bytes || by_time {
             self.metadata.since_snapshot = (0, now.monotonic);
             let image = self.metadata.image.to_snapshot();

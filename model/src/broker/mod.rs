@@ -27,6 +27,7 @@ mod shutdown;
 mod tests;
 
 use alloc::{boxed::Box, collections::BTreeMap, string::ToString};
+use core::cmp::Ordering;
 
 use self::{
     checkpoints::Checkpoints,
@@ -60,7 +61,7 @@ use crate::{
 };
 
 /// What a broker wants to be woken for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Timer {
     /// A replica fetcher may go on, or has waited too long for an answer.
     Fetcher(NodeId),
@@ -82,6 +83,39 @@ enum Timer {
     LogStarts,
     /// Old records are to be deleted.
     Retention,
+}
+
+impl Timer {
+    /// By which it is compared: two timers are set and stopped for every fetch.
+    fn key(self) -> u64 {
+        let (kind, of) = match self {
+            Timer::Fetcher(leader) => (0, leader.0),
+            Timer::Log(slot) => (1, slot.number()),
+            Timer::IsrCheck => (2, 0),
+            Timer::ProposalRetry => (3, 0),
+            Timer::ForwardRetry => (4, 0),
+            Timer::Forwarded(id) => (5, id.0),
+            Timer::HighWatermarks => (6, 0),
+            Timer::RecoveryPoints => (7, 0),
+            Timer::LogStarts => (8, 0),
+            Timer::Retention => (9, 0),
+        };
+        kind << 32 | u64::from(of)
+    }
+}
+
+impl Ord for Timer {
+    #[inline]
+    fn cmp(&self, other: &Timer) -> Ordering {
+        self.key().cmp(&other.key())
+    }
+}
+
+impl PartialOrd for Timer {
+    #[inline]
+    fn partial_cmp(&self, other: &Timer) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
 }
 
 /// A broker process.
@@ -180,8 +214,10 @@ impl Broker {
     }
 
     fn arrived(&mut self, now: Now, caller: Caller, request: Request, effects: &mut Effects) {
-        if let Some((caller, request)) = self.connections.arrived(caller, request) {
+        if self.connections.begins(caller.connection) {
             self.serve(now, caller, request, effects);
+        } else {
+            self.connections.wait(caller, request);
         }
     }
 
@@ -210,10 +246,9 @@ impl Broker {
 
     /// Answers a request, and lets the next one of its connection begin.
     fn answer(&mut self, caller: Caller, response: Response, effects: &mut Effects) {
-        if self.connections.is_open(caller.connection) {
+        if self.connections.done(caller.connection) {
             effects.reply(caller, response);
         }
-        self.connections.done(caller.connection);
     }
 
     fn closed(&mut self, connection: ConnectionId) {

@@ -6,18 +6,21 @@
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use smallvec::SmallVec;
+
 use super::{
     Broker,
     purgatory::{Parked, ParkedId, ParkedProduce, ProduceAnswer},
-    replicas::{Slot, Waiter, insert},
+    replicas::{Replicas, Slot, Waiter, insert},
 };
 use crate::{
     config::TimestampType,
+    controller::image::Image,
     event::Event,
     log::{Appended, batch::Batch},
     machine::{Caller, Effects, Outgoing},
     protocol::{
-        ErrorCode, LeaderHint, PartitionRef, Response,
+        ErrorCode, LeaderHint, PartitionRef, Response, TopicRef,
         produce::{Acks, PartitionProduce, ProduceRequest, ProduceResponse, Produced},
     },
     time::Now,
@@ -38,7 +41,7 @@ impl Broker {
     ) {
         let acks = request.acks;
         let parked = self.purgatory.next_id();
-        let mut answers = Vec::with_capacity(request.partitions.len());
+        let mut answers = SmallVec::with_capacity(request.partitions.len());
         let mut left = 0;
         for (index, partition) in (0u32..).zip(request.partitions) {
             let answer = self.produce_one(now, partition, acks, effects);
@@ -215,7 +218,9 @@ impl Broker {
             }
             return;
         }
-        let partitions = answers.into_iter().map(ProduceAnswer::told).collect();
+        // Room for one, where `collect` makes it for four.
+        let mut partitions = Vec::with_capacity(answers.len());
+        partitions.extend(answers.into_iter().map(ProduceAnswer::told));
         self.answer(caller, Response::Produce(ProduceResponse { partitions }), effects);
     }
 
@@ -223,35 +228,46 @@ impl Broker {
     ///
     /// Refuses with `UnknownTopicId` or `UnknownTopicOrPartition` what the metadata does not know.
     pub(super) fn resolve(&self, named: &PartitionRef) -> Result<(TopicPartition, Option<Slot>), ErrorCode> {
-        use crate::protocol::TopicRef;
-        let topic = match &named.topic {
-            TopicRef::Id(topic) => *topic,
-            TopicRef::Name(name) => {
-                self.metadata.image.topic_id(name).ok_or(ErrorCode::UnknownTopicOrPartition)?
-            }
-        };
-        let partition = TopicPartition::new(topic, named.partition);
-        if let Some(slot) = self.replicas.find(partition) {
-            return Ok((partition, Some(slot)));
-        }
-        let topic = self.metadata.image.topic(topic).ok_or(match named.topic {
-            TopicRef::Id(_) => ErrorCode::UnknownTopicId,
-            TopicRef::Name(_) => ErrorCode::UnknownTopicOrPartition,
-        })?;
-        if topic.partitions.len() <= named.partition as usize {
-            return Err(ErrorCode::UnknownTopicOrPartition);
-        }
-        Ok((partition, None))
+        resolve(&self.replicas, &self.metadata.image, named)
     }
 
     /// Who leads, for a client that was refused because we do not, or because its epoch is old (KIP-951).
     pub(super) fn hint(&self, partition: TopicPartition, error: ErrorCode) -> Option<LeaderHint> {
-        if !matches!(error, ErrorCode::NotLeaderOrFollower | ErrorCode::FencedLeaderEpoch) {
-            return None;
-        }
-        let state = self.metadata.image.partition(partition)?;
-        Some(LeaderHint { leader: state.leader, epoch: state.leader_epoch })
+        hint(&self.metadata.image, partition, error)
     }
+}
+
+/// [`Broker::resolve`], for who holds other parts of the broker.
+pub(super) fn resolve(
+    replicas: &Replicas,
+    image: &Image,
+    named: &PartitionRef,
+) -> Result<(TopicPartition, Option<Slot>), ErrorCode> {
+    let topic = match &named.topic {
+        TopicRef::Id(topic) => *topic,
+        TopicRef::Name(name) => image.topic_id(name).ok_or(ErrorCode::UnknownTopicOrPartition)?,
+    };
+    let partition = TopicPartition::new(topic, named.partition);
+    if let Some(slot) = replicas.find(partition) {
+        return Ok((partition, Some(slot)));
+    }
+    let topic = image.topic(topic).ok_or(match named.topic {
+        TopicRef::Id(_) => ErrorCode::UnknownTopicId,
+        TopicRef::Name(_) => ErrorCode::UnknownTopicOrPartition,
+    })?;
+    if topic.partitions.len() <= named.partition as usize {
+        return Err(ErrorCode::UnknownTopicOrPartition);
+    }
+    Ok((partition, None))
+}
+
+/// [`Broker::hint`], for who holds other parts of the broker.
+pub(super) fn hint(image: &Image, partition: TopicPartition, error: ErrorCode) -> Option<LeaderHint> {
+    if !matches!(error, ErrorCode::NotLeaderOrFollower | ErrorCode::FencedLeaderEpoch) {
+        return None;
+    }
+    let state = image.partition(partition)?;
+    Some(LeaderHint { leader: state.leader, epoch: state.leader_epoch })
 }
 
 fn note_produced(answer: &ProduceAnswer, acks: Acks, effects: &mut Effects) {

@@ -3,13 +3,13 @@
 //! A parked request knows its answer partition by partition; the replicas hold who waits for what. What is
 //! complete is answered, and what takes too long is answered with what there is.
 
-use alloc::{
-    collections::{BTreeMap, BTreeSet},
-    vec::Vec,
-};
+use alloc::vec::Vec;
+
+use smallvec::SmallVec;
 
 use super::replicas::Slot;
 use crate::{
+    flat::{FlatMap, FlatSet},
     machine::Caller,
     protocol::{
         ErrorCode, LeaderHint, PartitionRef,
@@ -43,7 +43,7 @@ pub struct ParkedProduce {
     /// What must have happened.
     pub acks: Acks,
     /// The answers, as far as they are known.
-    pub answers: Vec<ProduceAnswer>,
+    pub answers: SmallVec<[ProduceAnswer; 1]>,
     /// How many are not known yet.
     pub left: usize,
 }
@@ -102,8 +102,8 @@ pub struct ParkedLookup {
 #[derive(Clone, Debug, Default)]
 pub struct Purgatory {
     last: ParkedId,
-    parked: BTreeMap<ParkedId, (Instant, Parked)>,
-    by_expiry: BTreeSet<(Instant, ParkedId)>,
+    parked: FlatMap<ParkedId, (Instant, Parked)>,
+    by_expiry: FlatSet<(Instant, ParkedId)>,
 }
 
 impl Purgatory {

@@ -4,14 +4,12 @@
 //! has moved since the last one (KIP-227). The next is not sent before everything the last one brought is
 //! written, because its offsets promise just that.
 
-use alloc::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
-    vec::Vec,
-};
+use alloc::{collections::VecDeque, vec::Vec};
 
 use super::{Broker, Timer, replicas::Slot};
 use crate::{
     event::TruncateReason,
+    flat::{FlatMap, FlatSet},
     machine::{Channel, Effects, Outgoing},
     museum::Bug,
     partition::{Partition, truncation::cut_at},
@@ -43,18 +41,18 @@ struct InFlight {
 /// The loop that fetches from one leader.
 #[derive(Clone, Debug, Default)]
 struct Fetcher {
-    followed: BTreeMap<TopicPartition, Slot>,
+    followed: FlatMap<TopicPartition, Slot>,
     /// What the leader's session holds.
-    named: BTreeMap<TopicPartition, Named>,
+    named: FlatMap<TopicPartition, Named>,
     /// What it is to be told with the next fetch.
-    changed: BTreeSet<TopicPartition>,
-    forgotten: BTreeSet<TopicPartition>,
+    changed: FlatSet<TopicPartition>,
+    forgotten: FlatSet<TopicPartition>,
     /// Partitions that rest after an error, and until when.
-    resting: BTreeMap<TopicPartition, Instant>,
+    resting: FlatMap<TopicPartition, Instant>,
     /// Partitions whose offset the leader does not have.
-    lost: BTreeSet<TopicPartition>,
+    lost: FlatSet<TopicPartition>,
     /// Partitions whose last records are not written yet.
-    writing: BTreeSet<TopicPartition>,
+    writing: FlatSet<TopicPartition>,
     in_flight: Option<InFlight>,
     /// The whole loop rests after its connection broke.
     rests_until: Option<Instant>,
@@ -81,7 +79,7 @@ impl Fetcher {
     fn disconnected(&mut self, until: Instant) {
         self.in_flight = None;
         self.connected = false;
-        self.changed.extend(self.named.keys());
+        self.changed.extend(self.named.keys().copied());
         self.named.clear();
         self.forgotten.clear();
         self.rests_until = Some(until);
@@ -91,8 +89,8 @@ impl Fetcher {
 /// All the fetchers of a broker.
 #[derive(Clone, Debug, Default)]
 pub struct Fetchers {
-    by_leader: BTreeMap<NodeId, Fetcher>,
-    leader_of: BTreeMap<TopicPartition, NodeId>,
+    by_leader: FlatMap<NodeId, Fetcher>,
+    leader_of: FlatMap<TopicPartition, NodeId>,
     /// Fetchers that may be able to go on.
     idle: VecDeque<NodeId>,
 }
@@ -102,7 +100,7 @@ impl Fetchers {
     /// at the end of its log.
     pub fn join(&mut self, leader: NodeId, partition: TopicPartition, slot: Slot, unwritten: bool) {
         self.leader_of.insert(partition, leader);
-        let fetcher = self.by_leader.entry(leader).or_default();
+        let fetcher = self.by_leader.get_or_insert_with(leader, Fetcher::default);
         if unwritten {
             fetcher.writing.insert(partition);
         }
@@ -164,12 +162,14 @@ impl Broker {
             }
             fetcher.rests_until = None;
         }
-        let rested: Vec<TopicPartition> =
-            fetcher.resting.iter().filter(|(_, until)| **until <= time).map(|(p, _)| *p).collect();
-        for partition in rested {
-            fetcher.resting.remove(&partition);
-            fetcher.changed.insert(partition);
-        }
+        let changed = &mut fetcher.changed;
+        fetcher.resting.retain(|partition, until| {
+            let rested = *until <= time;
+            if rested {
+                changed.insert(*partition);
+            }
+            !rested
+        });
         let request =
             if fetcher.lost.is_empty() { self.next_fetch(leader) } else { self.next_search(leader) };
         let Some(fetcher) = self.fetchers.by_leader.get_mut(&leader) else { return };
@@ -204,7 +204,7 @@ impl Broker {
         let fetcher = self.fetchers.by_leader.get_mut(&leader)?;
         let incremental = fetcher.connected;
         let mut partitions = Vec::with_capacity(fetcher.changed.len());
-        for partition in core::mem::take(&mut fetcher.changed) {
+        for partition in fetcher.changed.drain() {
             let Some(slot) = fetcher.followed.get(&partition) else { continue };
             let Some(held) = self.replicas.get(*slot).map(|replica| &replica.partition) else { continue };
             let Some(asked) = ask(held, max_bytes) else { continue };
@@ -224,7 +224,7 @@ impl Broker {
             max_bytes: self.config.replica_fetch_response_max_bytes,
             partitions,
             incremental,
-            forgotten: core::mem::take(&mut fetcher.forgotten).into_iter().filter(|_| incremental).collect(),
+            forgotten: fetcher.forgotten.drain().filter(|_| incremental).collect(),
         }))
     }
 
@@ -259,8 +259,8 @@ impl Broker {
         self.timers.cancel(&Timer::Fetcher(from));
         match response {
             Response::Fetch(FetchResponse { partitions }) => {
-                for fetched in partitions {
-                    self.take_fetched(now, from, fetched, effects);
+                for mut fetched in partitions {
+                    self.take_fetched(now, from, &mut fetched, effects);
                 }
             }
             Response::ListOffsets(ListOffsetsResponse { partitions }) => {
@@ -273,7 +273,13 @@ impl Broker {
         self.fetchers.idle.push_back(from);
     }
 
-    fn take_fetched(&mut self, now: Now, from: NodeId, fetched: PartitionFetched, effects: &mut Effects) {
+    fn take_fetched(
+        &mut self,
+        now: Now,
+        from: NodeId,
+        fetched: &mut PartitionFetched,
+        effects: &mut Effects,
+    ) {
         let Some(partition) = fetched.partition.by_id() else { return };
         let Some(fetcher) = self.fetchers.by_leader.get_mut(&from) else { return };
         let (Some(named), Some(slot)) =
@@ -330,7 +336,7 @@ impl Broker {
         now: Now,
         from: NodeId,
         slot: Slot,
-        fetched: PartitionFetched,
+        fetched: &mut PartitionFetched,
         effects: &mut Effects,
     ) {
         let museum = self.museum();
@@ -339,7 +345,7 @@ impl Broker {
         let partition = held.id();
         let mut failed = None;
         let brought = !fetched.batches.is_empty();
-        for batch in fetched.batches {
+        for batch in fetched.batches.drain(..) {
             if batch.end_offset() <= held.log.end() {
                 continue;
             }

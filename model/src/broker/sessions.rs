@@ -4,15 +4,13 @@
 //! names only those that have moved; a consumer names all of them every time. What happens to a replica
 //! marks the sessions that read it, so that a fetch costs what has changed and not what it covers.
 
-use alloc::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
-    vec::Vec,
-};
+use alloc::{collections::VecDeque, vec::Vec};
 
 use smallvec::SmallVec;
 
 use super::replicas::Slot;
 use crate::{
+    flat::{FlatMap, FlatSet},
     machine::{Caller, ConnectionId},
     protocol::{
         PartitionRef,
@@ -50,12 +48,12 @@ pub struct Session {
     pub max_bytes: u32,
     /// When it was asked.
     pub asked_at: Instant,
-    /// When it has waited long enough.
-    waits_until: Instant,
+    /// When it has waited long enough, if it stands among those that wait.
+    waits_until: Option<Instant>,
     /// The answer while some of it comes from the disk.
     pub assembling: Option<Assembling>,
     entries: Vec<Option<Entry>>,
-    index: BTreeMap<PartitionRef, u32>,
+    index: FlatMap<PartitionRef, u32>,
     free: Vec<u32>,
     /// Where something may be new, in order.
     dirty: Vec<u32>,
@@ -86,10 +84,10 @@ impl Session {
             min_bytes: 0,
             max_bytes: 0,
             asked_at: Instant::ZERO,
-            waits_until: Instant::ZERO,
+            waits_until: None,
             assembling: None,
             entries: Vec::new(),
-            index: BTreeMap::new(),
+            index: FlatMap::new(),
             free: Vec::new(),
             dirty: Vec::new(),
             owed: Vec::new(),
@@ -132,13 +130,16 @@ impl Session {
     /// Where something may be new, from the place on where the last answer ended.
     pub fn marked(&self) -> SmallVec<[u32; 8]> {
         let (before, from) = self.dirty.split_at(self.dirty.partition_point(|at| *at < self.first));
-        let mut marked = SmallVec::from_slice(from);
-        marked.extend_from_slice(before);
+        // Pushed one by one, for there are one or two: `collect` takes longer to begin.
+        let mut marked = SmallVec::new();
+        for at in from.iter().chain(before) {
+            marked.push(*at);
+        }
         marked
     }
 
     /// All its partitions, in the order they were asked for.
-    pub fn all(&self) -> Vec<u32> {
+    pub fn all(&self) -> SmallVec<[u32; 8]> {
         (0..self.entries.len() as u32).filter(|at| self.entries[*at as usize].is_some()).collect()
     }
 
@@ -186,7 +187,7 @@ impl Session {
 #[derive(Clone, Debug, Default)]
 pub struct Taken {
     /// The partitions that the request names, and those that it was [owed](Session::owe); all of the session's if its follower last spoke by another.
-    pub named: Vec<u32>,
+    pub named: SmallVec<[u32; 8]>,
     /// Those that are not read any more, with their replicas here.
     pub dropped: Vec<(u32, Slot)>,
 }
@@ -194,13 +195,13 @@ pub struct Taken {
 /// All the sessions of a broker.
 #[derive(Clone, Debug, Default)]
 pub struct Sessions {
-    open: BTreeMap<ConnectionId, Session>,
+    open: FlatMap<ConnectionId, Session>,
     /// Sessions in which something may be new for the one who waits.
     awake: VecDeque<ConnectionId>,
     /// When each that waits has waited long enough.
-    by_expiry: BTreeSet<(Instant, ConnectionId)>,
+    by_expiry: FlatSet<(Instant, ConnectionId)>,
     /// By which session each follower last said where it is.
-    spoke: BTreeMap<NodeId, ConnectionId>,
+    spoke: FlatMap<NodeId, ConnectionId>,
 }
 
 impl Sessions {
@@ -217,16 +218,18 @@ impl Sessions {
     /// The fetch of a session has to wait until `until`.
     pub fn wait(&mut self, id: ConnectionId, until: Instant) {
         if let Some(session) = self.open.get_mut(&id) {
-            session.waits_until = until;
+            session.waits_until = Some(until);
             self.by_expiry.insert((until, id));
         }
     }
 
     /// The fetch of a session is about to be answered: the one who waits for it.
-    pub fn take_waiting(&mut self, id: ConnectionId) -> Option<Caller> {
+    pub fn take_waiting(&mut self, id: ConnectionId) -> Option<(Caller, &mut Session)> {
         let session = self.open.get_mut(&id)?;
-        self.by_expiry.remove(&(session.waits_until, id));
-        session.waiting.take()
+        if let Some(until) = session.waits_until.take() {
+            self.by_expiry.remove(&(until, id));
+        }
+        Some((session.waiting.take()?, session))
     }
 
     /// When the first fetch has waited long enough.
@@ -246,7 +249,7 @@ impl Sessions {
 
     /// Takes in a fetch, which waits from now on.
     pub fn take_in(&mut self, caller: Caller, request: FetchRequest, now: Instant) -> Taken {
-        let session = self.open.entry(caller.connection).or_insert_with(|| Session::new(caller.node));
+        let session = self.open.get_or_insert_with(caller.connection, || Session::new(caller.node));
         let mut taken = Taken::default();
         if !request.incremental && !session.names(&request.partitions) {
             for (at, entry) in (0u32..).zip(core::mem::take(&mut session.entries)) {
@@ -313,7 +316,9 @@ impl Sessions {
         {
             self.spoke.remove(&replica.replica);
         }
-        self.by_expiry.remove(&(session.waits_until, id));
+        if let Some(until) = session.waits_until {
+            self.by_expiry.remove(&(until, id));
+        }
         (0u32..).zip(session.entries).filter_map(|(at, entry)| Some((at, entry?.slot?))).collect()
     }
 }
@@ -354,13 +359,13 @@ mod tests {
     #[test]
     fn an_incremental_fetch_means_the_others_too() {
         let mut sessions = Sessions::default();
-        assert_eq!(sessions.take_in(CALLER, fetch(&[0, 1, 2], false, &[]), Instant(1)).named, [0, 1, 2]);
+        assert_eq!(sessions.take_in(CALLER, fetch(&[0, 1, 2], false, &[]), Instant(1)).named[..], [0, 1, 2]);
         let session = sessions.get_mut(CALLER.connection).expect("just made");
         (0..3).for_each(|at| session.clean(at));
-        assert_eq!(sessions.take_in(CALLER, fetch(&[1], true, &[0]), Instant(2)).named, [1]);
+        assert_eq!(sessions.take_in(CALLER, fetch(&[1], true, &[0]), Instant(2)).named[..], [1]);
         let session = sessions.get_mut(CALLER.connection).expect("still there");
         assert_eq!(session.marked()[..], [1]);
-        assert_eq!(session.all(), [1, 2]);
+        assert_eq!(session.all()[..], [1, 2]);
     }
 
     #[test]
@@ -372,7 +377,7 @@ mod tests {
         }
         sessions.get_mut(CALLER.connection).expect("it fetches").owe(2);
         let taken = sessions.take_in(CALLER, fetch(&[], true, &[2]), Instant::ZERO);
-        assert_eq!(taken.named, [1], "the other is not read any more");
+        assert_eq!(taken.named[..], [1], "the other is not read any more");
         assert!(sessions.take_in(CALLER, fetch(&[], true, &[]), Instant::ZERO).named.is_empty());
     }
 
@@ -384,11 +389,11 @@ mod tests {
             ..fetch(partitions, incremental, &[])
         };
         let old = Caller { connection: ConnectionId(3), ..CALLER };
-        assert_eq!(sessions.take_in(CALLER, follower(&[0, 1], false), Instant(1)).named, [0, 1]);
-        assert_eq!(sessions.take_in(CALLER, follower(&[1], true), Instant(2)).named, [1]);
-        assert_eq!(sessions.take_in(old, follower(&[0, 1], false), Instant(3)).named, [0, 1]);
-        assert_eq!(sessions.take_in(CALLER, follower(&[], true), Instant(4)).named, [0, 1]);
-        assert_eq!(sessions.take_in(CALLER, follower(&[], true), Instant(5)).named, [0_u32; 0]);
+        assert_eq!(sessions.take_in(CALLER, follower(&[0, 1], false), Instant(1)).named[..], [0, 1]);
+        assert_eq!(sessions.take_in(CALLER, follower(&[1], true), Instant(2)).named[..], [1]);
+        assert_eq!(sessions.take_in(old, follower(&[0, 1], false), Instant(3)).named[..], [0, 1]);
+        assert_eq!(sessions.take_in(CALLER, follower(&[], true), Instant(4)).named[..], [0, 1]);
+        assert_eq!(sessions.take_in(CALLER, follower(&[], true), Instant(5)).named[..], [0_u32; 0]);
     }
 
     #[test]
@@ -396,7 +401,8 @@ mod tests {
         let mut sessions = Sessions::default();
         sessions.take_in(CALLER, fetch(&[0, 1], false, &[]), Instant(1));
         sessions.take_in(CALLER, fetch(&[3], false, &[]), Instant(2));
-        assert_eq!(sessions.get(CALLER.connection).map(Session::all), Some(alloc::vec![0]));
+        let session = sessions.get(CALLER.connection).expect("it fetches");
+        assert_eq!(session.all()[..], [0]);
     }
 
     #[test]

@@ -4,11 +4,12 @@
 //! responses in the order of its requests. A request that is not answered in `request.timeout.ms` takes the
 //! whole connection down and everything in flight on it; a broken connection rests before the next one.
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::VecDeque;
 use core::time::Duration;
 
 use super::backoff::Backoff;
 use crate::{
+    flat::FlatMap,
     machine::{Channel, Effects, Outgoing},
     protocol::Request,
     rng::Rng,
@@ -19,7 +20,7 @@ use crate::{
 /// A client's connections, where each request in flight is remembered with a `T` that tells what it was for.
 #[derive(Clone, Debug)]
 pub struct InFlight<T> {
-    peers: BTreeMap<NodeId, Peer<T>>,
+    peers: FlatMap<NodeId, Peer<T>>,
     /// Requests in the order they time out. Those that are answered are dropped once they come to the front.
     timeouts: VecDeque<(Instant, NodeId, CorrelationId)>,
     next: CorrelationId,
@@ -48,7 +49,7 @@ impl<T> InFlight<T> {
     /// `rng` chooses among brokers that are equally good to ask.
     pub fn new(timeout: Duration, backoff: Backoff, rng: Rng) -> InFlight<T> {
         InFlight {
-            peers: BTreeMap::new(),
+            peers: FlatMap::new(),
             timeouts: VecDeque::new(),
             next: CorrelationId(0),
             timeout,
@@ -60,7 +61,7 @@ impl<T> InFlight<T> {
     /// Asks `to`, and remembers what for.
     pub fn send(&mut self, now: Instant, to: NodeId, request: Request, what_for: T, effects: &mut Effects) {
         let correlation = self.post(to, request, effects);
-        self.peers.entry(to).or_default().waiting.push_back((correlation, what_for));
+        self.peers.get_or_insert_with(to, Peer::default).waiting.push_back((correlation, what_for));
         self.timeouts.push_back((now + self.timeout, to, correlation));
     }
 
@@ -110,7 +111,7 @@ impl<T> InFlight<T> {
     /// The connection to `peer` is gone: it rests for a while. Gives back everything that was in flight
     /// there, oldest first.
     pub fn broken(&mut self, now: Instant, peer: NodeId) -> VecDeque<(CorrelationId, T)> {
-        let peer = self.peers.entry(peer).or_default();
+        let peer = self.peers.get_or_insert_with(peer, Peer::default);
         peer.heard = false;
         peer.rests_until = now + self.backoff.rest(peer.failures);
         peer.failures = peer.failures.saturating_add(1);

@@ -4,6 +4,8 @@
 
 use alloc::vec::Vec;
 
+use smallvec::SmallVec;
+
 use super::{
     Asked, Consumer,
     polling::Fetched,
@@ -14,8 +16,8 @@ use crate::{
     event::SeekReason,
     machine::Effects,
     protocol::{
-        ErrorCode, PartitionRef, Request,
-        fetch::{FetchRequest, FetchResponse, PartitionFetch, PartitionFetched},
+        ErrorCode, LeaderHint, PartitionRef, Request,
+        fetch::{FetchRequest, FetchResponse, PartitionFetch},
     },
     time::{Instant, Now},
     units::{NodeId, Offset},
@@ -30,8 +32,11 @@ impl Consumer {
             return;
         }
         let turn = self.turns.get(&broker).copied().unwrap_or(PartitionIndex(0));
-        let (mut partitions, mut asked) = (Vec::new(), Vec::new());
-        for at in wanted.range(turn..).chain(wanted.range(..turn)) {
+        let wanted = wanted.as_slice();
+        let mut partitions = Vec::with_capacity(wanted.len());
+        let mut asked: SmallVec<[(PartitionIndex, Offset); 2]> = SmallVec::new();
+        let (before, from) = wanted.split_at(wanted.partition_point(|at| *at < turn));
+        for at in from.iter().chain(before) {
             let partition = &self.partitions[at.0];
             let (Some(position), Some(known)) =
                 (partition.position, self.view.partition(partition.topic, partition.partition))
@@ -67,7 +72,7 @@ impl Consumer {
         &mut self,
         now: Now,
         from: NodeId,
-        asked: Vec<(PartitionIndex, Offset)>,
+        asked: SmallVec<[(PartitionIndex, Offset); 2]>,
         response: FetchResponse,
         effects: &mut Effects,
     ) {
@@ -88,11 +93,11 @@ impl Consumer {
                 None => {
                     self.partitions[at.0].failures = 0;
                     if !fetched.batches.is_empty() {
-                        let batches = fetched.batches.into();
+                        let batches = fetched.batches.into_iter();
                         self.buffered.push_back(Fetched { at, known, next: offset, batches });
                     }
                 }
-                Some(error) => self.fetch_failed(now, at, error, &fetched, effects),
+                Some(error) => self.fetch_failed(now, at, error, fetched.leader, effects),
             }
         }
         match self.polls_at {
@@ -107,7 +112,7 @@ impl Consumer {
         now: Now,
         at: PartitionIndex,
         error: ErrorCode,
-        fetched: &PartitionFetched,
+        leader: Option<LeaderHint>,
         effects: &mut Effects,
     ) {
         let (topic, number) = (self.partitions[at.0].topic, self.partitions[at.0].partition);
@@ -117,7 +122,7 @@ impl Consumer {
             if is_invalid_metadata(error) || error == ErrorCode::OffsetNotAvailable {
                 self.view.want_update();
             }
-            let news = fetched.leader.is_some_and(|hint| self.view.learn_hint(topic, number, hint, effects));
+            let news = leader.is_some_and(|hint| self.view.learn_hint(topic, number, hint, effects));
             let partition = &mut self.partitions[at.0];
             if !news {
                 partition.rests_until = now.monotonic + self.backoff.rest(partition.failures);

@@ -10,13 +10,10 @@ mod lookups;
 mod fetching;
 mod polling;
 
-use alloc::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
-    format,
-    vec::Vec,
-};
+use alloc::{collections::VecDeque, format, vec::Vec};
 
 use positions::{Partition, PartitionIndex, State};
+use smallvec::SmallVec;
 
 use crate::{
     client::{
@@ -27,6 +24,7 @@ use crate::{
     },
     config::ConsumerConfig,
     event::{Event, SeekReason},
+    flat::{FlatMap, FlatSet},
     machine::{Channel, Effects, Halt, Input, Machine},
     museum::Museum,
     node::Setup,
@@ -80,7 +78,7 @@ enum Asked {
     Metadata,
     Offsets(Vec<(Subject, OffsetSpec)>),
     Epochs(Vec<(PartitionIndex, positions::Position)>),
-    Fetch(Vec<(PartitionIndex, Offset)>),
+    Fetch(SmallVec<[(PartitionIndex, Offset); 2]>),
 }
 
 /// One consumer process.
@@ -92,14 +90,14 @@ pub struct Consumer {
     net: InFlight<Asked>,
     backoff: Backoff,
     partitions: Vec<Partition>,
-    by_place: BTreeMap<(TopicIndex, u32), PartitionIndex>,
-    ends: BTreeMap<u64, EndQuery>,
+    by_place: FlatMap<(TopicIndex, u32), PartitionIndex>,
+    ends: FlatMap<u64, EndQuery>,
     ends_asked: u64,
     /// Whether an assignment is not told of yet, because not all its topics are known.
     unannounced: bool,
-    fetchable: BTreeMap<NodeId, BTreeSet<PartitionIndex>>,
-    askable: BTreeMap<NodeId, BTreeSet<Subject>>,
-    leaderless: BTreeSet<Subject>,
+    fetchable: FlatMap<NodeId, FlatSet<PartitionIndex>>,
+    askable: FlatMap<NodeId, FlatSet<Subject>>,
+    leaderless: FlatSet<Subject>,
     resting: Deadlines<Subject>,
     /// Brokers with something to fetch or to ask, that may not have been asked yet.
     attention: NodeSet,
@@ -110,7 +108,7 @@ pub struct Consumer {
     /// When the application polls, if there is something for it.
     polls_at: Option<Instant>,
     /// Where the next fetch of a broker begins, so that each of its partitions is the first in turn.
-    turns: BTreeMap<NodeId, PartitionIndex>,
+    turns: FlatMap<NodeId, PartitionIndex>,
     /// When a broker that is wanted has rested.
     rested: Option<Instant>,
 }
@@ -134,19 +132,19 @@ impl Consumer {
             net: InFlight::new(config.request_timeout_ms, reconnect, stream("server")),
             backoff: retry("retry"),
             partitions: Vec::new(),
-            by_place: BTreeMap::new(),
-            ends: BTreeMap::new(),
+            by_place: FlatMap::new(),
+            ends: FlatMap::new(),
             ends_asked: 0,
             unannounced: false,
-            fetchable: BTreeMap::new(),
-            askable: BTreeMap::new(),
-            leaderless: BTreeSet::new(),
+            fetchable: FlatMap::new(),
+            askable: FlatMap::new(),
+            leaderless: FlatSet::new(),
             resting: Deadlines::new(),
             attention: NodeSet::new(),
             fetching: NodeSet::new(),
             buffered: VecDeque::new(),
             polls_at: None,
-            turns: BTreeMap::new(),
+            turns: FlatMap::new(),
             rested: None,
             config,
         }
@@ -172,7 +170,7 @@ impl Consumer {
     }
 
     fn assign(&mut self, now: Now, wanted: &[NamedPartition], effects: &mut Effects) {
-        let mut assigned = BTreeSet::new();
+        let mut assigned = FlatSet::new();
         for named in wanted {
             assigned.insert(self.index_of(named));
         }
@@ -214,7 +212,7 @@ impl Consumer {
 
     fn index_of(&mut self, named: &NamedPartition) -> PartitionIndex {
         let topic = self.view.topic(&named.topic);
-        *self.by_place.entry((topic, named.partition)).or_insert_with(|| {
+        *self.by_place.get_or_insert_with((topic, named.partition), || {
             self.partitions.push(Partition::new(topic, named.partition));
             PartitionIndex(self.partitions.len() - 1)
         })

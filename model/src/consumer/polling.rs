@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     event::{Event, Payload},
-    log::batch::Batch,
+    log::batch::{Batch, Batches},
     machine::Effects,
     time::Now,
     units::{Offset, TopicPartition},
@@ -32,7 +32,7 @@ pub struct Fetched {
     /// The offset that is handed on next.
     pub next: Offset,
     /// The records, from the batch on that holds `next`.
-    pub batches: VecDeque<Batch>,
+    pub batches: smallvec::IntoIter<[Batch; 1]>,
 }
 
 impl Consumer {
@@ -50,7 +50,7 @@ impl Consumer {
                 continue;
             }
             left -= self.hand_on(now, &mut fetched, left, effects);
-            if !fetched.batches.is_empty() {
+            if fetched.batches.len() > 0 {
                 self.buffered.push_front(fetched);
             } else if core::mem::take(&mut self.partitions[at.0].buffered) {
                 self.place(now.monotonic, at, effects);
@@ -81,19 +81,20 @@ impl Consumer {
         let reads = partition.assigned && partition.state == State::Fetching;
         let here = partition.position.as_mut().filter(|position| reads && position.offset == fetched.next);
         let Some(position) = here else {
-            fetched.batches.clear();
+            fetched.batches = Batches::new().into_iter();
             return 0;
         };
         let mut given = 0;
-        while let Some(batch) = fetched.batches.front() {
+        while let Some(batch) = fetched.batches.as_slice().first() {
             // A log's own marks are not for applications; the position steps over them.
             let for_us = batch.end_offset() > position.offset && !batch.is_control();
-            for record in for_us.then(|| batch.decode_records()).into_iter().flatten() {
+            let mut records = batch.decode_records();
+            while for_us && let Some(record) = records.next() {
                 let Ok(record) = record else {
                     // As Kafka's: it is stuck before a record that makes no sense, and tries again.
                     partition.rests_until = now.monotonic + self.backoff.rest(partition.failures);
                     partition.failures = partition.failures.saturating_add(1);
-                    fetched.batches.clear();
+                    fetched.batches = Batches::new().into_iter();
                     self.place(now.monotonic, fetched.at, effects);
                     return given;
                 };
@@ -120,7 +121,7 @@ impl Consumer {
                 position.offset = batch.end_offset();
                 position.epoch = Some(batch.leader_epoch());
             }
-            fetched.batches.pop_front();
+            fetched.batches.next();
         }
         given
     }

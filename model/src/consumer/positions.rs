@@ -9,6 +9,7 @@ use crate::{
     client::cluster_view::TopicIndex,
     config::AutoOffsetReset,
     event::{Event, ReadFailure, SeekReason},
+    flat::FlatSet,
     machine::Effects,
     museum::Bug,
     protocol::list_offsets::OffsetSpec,
@@ -239,11 +240,11 @@ impl Consumer {
         }
         match (place, subject) {
             (Place::Fetch(broker), Subject::Partition(at)) => {
-                self.fetchable.entry(broker).or_default().insert(at);
+                self.fetchable.get_or_insert_with(broker, FlatSet::new).insert(at);
                 self.attention.insert(broker);
             }
             (Place::Ask(broker), _) => {
-                self.askable.entry(broker).or_default().insert(subject);
+                self.askable.get_or_insert_with(broker, FlatSet::new).insert(subject);
                 self.attention.insert(broker);
             }
             (Place::Leaderless, _) => {

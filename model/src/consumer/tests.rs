@@ -80,7 +80,7 @@ fn fetched(script: &mut Script<Consumer>, question: &Question, result: Result<Ve
         diverging_epoch: None,
         snapshot: None,
         leader: None,
-        batches: result.clone().unwrap_or_default(),
+        batches: result.clone().unwrap_or_default().into(),
     };
     let partitions = fetch(question).partitions.iter().map(|asked| answer(asked.partition.clone()));
     script.answer(question, Response::Fetch(FetchResponse { partitions: partitions.collect() }));

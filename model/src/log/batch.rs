@@ -8,6 +8,7 @@ use core::hash::{Hash, Hasher};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 
 use crate::{
     time::Timestamp,
@@ -57,6 +58,10 @@ pub struct Batch {
     header: BatchHeader,
     records: Bytes,
 }
+
+/// Batches that stand one behind the other. Nearly every read and every answer has one, which then needs no
+/// memory of its own.
+pub type Batches = SmallVec<[Batch; 1]>;
 
 /// By its place and its CRC, which covers everything else: hashed in every input that carries it.
 impl Hash for Batch {

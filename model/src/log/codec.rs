@@ -6,7 +6,7 @@
 use alloc::vec::Vec;
 use core::fmt;
 
-use bytes::{Buf as _, Bytes};
+use bytes::Bytes;
 
 use super::{
     batch::{Batch, BatchHeader, HEADER_SIZE, ProducerStamp},
@@ -254,17 +254,17 @@ fn spell_header(header: &BatchHeader, records: usize) -> [u8; HEADER_SIZE] {
     out
 }
 
-/// The `N` bytes of `bytes` from `at`: `bytes` is at least a header long.
-fn field<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
-    core::array::from_fn(|i| bytes[at + i])
+/// The `N` bytes of a header from `at`.
+fn field<const N: usize>(header: &[u8; HEADER_SIZE], at: usize) -> [u8; N] {
+    header[at..at + N].try_into().expect("so many were taken")
 }
 
 /// The header that stands at the beginning of `bytes`, and how many bytes its batch takes. Nothing but the
 /// header is looked at.
 pub(super) fn read_header(bytes: &[u8]) -> Result<(BatchHeader, usize), Corrupt> {
-    if bytes.len() < HEADER_SIZE {
+    let Some(bytes) = bytes.first_chunk::<HEADER_SIZE>() else {
         return Err(Corrupt::Incomplete { needs: HEADER_SIZE });
-    }
+    };
     let length = i32::from_be_bytes(field(bytes, LENGTH_AT));
     let size = usize::try_from(length).map_err(|_| Corrupt::Header)? + BEFORE_LENGTH;
     if size < HEADER_SIZE || bytes[16] != MAGIC {
@@ -342,7 +342,12 @@ impl Batch {
     /// The records one by one, sharing the batch's bytes. Ends after the first that is malformed, and if
     /// the batch is compressed, which nobody here does, at once.
     pub fn decode_records(&self) -> Records {
-        Records { header: *self.header(), rest: self.records().clone(), left: self.header().record_count }
+        Records {
+            header: *self.header(),
+            bytes: self.records().clone(),
+            at: 0,
+            left: self.header().record_count,
+        }
     }
 
     /// The same records from another life of the producer, or with another sequence (KIP-360).
@@ -363,7 +368,9 @@ impl Batch {
 #[derive(Clone, Debug)]
 pub struct Records {
     header: BatchHeader,
-    rest: Bytes,
+    bytes: Bytes,
+    /// What stands before is read.
+    at: usize,
     left: u32,
 }
 
@@ -389,27 +396,31 @@ impl Records {
         if self.header.attributes & COMPRESSION != 0 {
             return None;
         }
-        let mut body = take_bytes(&mut self.rest)??;
-        take_byte(&mut body)?;
-        let timestamp_delta = varint::take(&mut body)?;
-        let offset_delta = u32::try_from(varint::take(&mut body)?).ok()?;
+        let mut rest = Cursor { bytes: &self.bytes, at: self.at, end: self.bytes.len() };
+        let length = usize::try_from(rest.number()?).ok()?;
+        let mut body = Cursor { end: rest.skip(length)?, ..rest };
+        body.at = body.end - length;
+        self.at = body.end;
+        body.skip(1)?;
+        let timestamp_delta = body.number()?;
+        let offset_delta = u32::try_from(body.number()?).ok()?;
         if offset_delta > self.header.last_offset_delta {
             return None;
         }
-        let key = take_bytes(&mut body)?;
-        let value = take_bytes(&mut body)?;
-        let count = usize::try_from(varint::take(&mut body)?).ok()?;
+        let key = body.bytes()?;
+        let value = body.bytes()?;
+        let count = usize::try_from(body.number()?).ok()?;
         // A header takes at least two bytes: whoever claims more than fit is not given room for them.
-        if count > body.len() / 2 {
+        if count > (body.end - body.at) / 2 {
             return None;
         }
         let mut headers = Vec::with_capacity(count);
         for _ in 0..count {
-            let key = take_bytes(&mut body)??;
+            let key = body.bytes()??;
             core::str::from_utf8(&key).ok()?;
-            headers.push(RecordHeader { key, value: take_bytes(&mut body)? });
+            headers.push(RecordHeader { key, value: body.bytes()? });
         }
-        if !body.is_empty() {
+        if body.at != body.end {
             return None;
         }
         let append_time = self.header.attributes & Batch::LOG_APPEND_TIME != 0;
@@ -422,16 +433,37 @@ impl Records {
     }
 }
 
-fn take_byte(bytes: &mut Bytes) -> Option<u8> {
-    bytes.try_get_u8().ok()
+/// Reads along bytes, of which only keys and values are shared: counting every reader in between took longer
+/// than the reading.
+#[derive(Clone, Copy)]
+struct Cursor<'a> {
+    bytes: &'a Bytes,
+    at: usize,
+    end: usize,
 }
 
-/// A length and that many bytes; the inner `None` is null.
-fn take_bytes(bytes: &mut Bytes) -> Option<Option<Bytes>> {
-    let length = varint::take(bytes)?;
-    if length == -1 {
-        return Some(None);
+impl Cursor<'_> {
+    fn number(&mut self) -> Option<i64> {
+        let (number, size) = varint::read(&self.bytes[self.at..self.end])?;
+        self.at += size;
+        Some(number)
     }
-    let length = usize::try_from(length).ok()?;
-    (length <= bytes.len()).then(|| Some(bytes.split_to(length)))
+
+    /// Passes over so many; says where they end.
+    fn skip(&mut self, many: usize) -> Option<usize> {
+        let to = self.at.checked_add(many).filter(|to| *to <= self.end)?;
+        self.at = to;
+        Some(to)
+    }
+
+    /// A length and that many bytes; the inner `None` is null.
+    fn bytes(&mut self) -> Option<Option<Bytes>> {
+        let length = self.number()?;
+        if length == -1 {
+            return Some(None);
+        }
+        let length = usize::try_from(length).ok()?;
+        let end = self.skip(length)?;
+        Some(Some(self.bytes.slice(end - length..end)))
+    }
 }

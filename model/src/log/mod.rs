@@ -51,7 +51,12 @@ use alloc::{collections::VecDeque, vec::Vec};
 use core::ops::Range;
 
 use self::{
-    batch::Batch, config::LogConfig, epochs::Epochs, producers::Producers, segment::Segment, tail::Tail,
+    batch::{Batch, Batches},
+    config::LogConfig,
+    epochs::Epochs,
+    producers::Producers,
+    segment::Segment,
+    tail::Tail,
     underway::Storing,
 };
 use crate::{
@@ -75,13 +80,13 @@ pub enum Appended {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Read {
     /// Whole batches; the first may begin before the offset asked for. Empty at the bound.
-    Batches(Vec<Batch>),
+    Batches(Batches),
     /// They are on the disk only: pass it to [`Log::begin_cold`].
     Cold(ColdRead),
 }
 
 /// A read that needs the disk.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ColdRead(reading::Wanted);
 
 /// A record found by its time.
@@ -108,7 +113,7 @@ pub enum TimeLookup {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ColdAnswer {
     /// For a [`Log::read`].
-    Batches(Vec<Batch>),
+    Batches(Batches),
     /// For a [`Log::find_time`].
     Time(Option<FoundTime>),
 }

@@ -1,11 +1,7 @@
 //! Which sequences has each producer written: is this batch the next, one we have, or one too far?
 //! KIP-98; KIP-360 for producers whose state is gone.
 
-use alloc::{
-    boxed::Box,
-    collections::{BTreeMap, VecDeque},
-    vec::Vec,
-};
+use alloc::{boxed::Box, collections::VecDeque, vec::Vec};
 use core::time::Duration;
 
 use bytes::Bytes;
@@ -16,6 +12,7 @@ use super::{
     segment::{with_crc, without_crc},
 };
 use crate::{
+    flat::FlatMap,
     protocol::ErrorCode,
     time::Timestamp,
     units::{Offset, ProducerEpoch, ProducerId, RecordCount, Sequence},
@@ -101,7 +98,7 @@ enum Before {
 /// The producers of a log.
 #[derive(Clone, Debug, Default)]
 pub struct Producers {
-    known: BTreeMap<ProducerId, Producer>,
+    known: FlatMap<ProducerId, Producer>,
     undo: VecDeque<Undo>,
     /// Every append at or after this offset can be taken back.
     undoable_from: Offset,
@@ -148,18 +145,14 @@ impl Producers {
 
     /// Takes over a batch that was appended, whatever its sequence: what stands in the log counts.
     pub fn append(&mut self, id: ProducerId, epoch: ProducerEpoch, batch: ProducerBatch) {
-        use alloc::collections::btree_map::Entry;
-        let before = match self.known.entry(id) {
-            Entry::Vacant(entry) => {
-                entry.insert(Producer { epoch, batches: SmallVec::from_slice(&[batch]) });
+        let life = || Producer { epoch, batches: SmallVec::from_slice(&[batch]) };
+        let before = match self.known.get_mut(&id) {
+            None => {
+                self.known.insert(id, life());
                 Before::Unknown
             }
-            Entry::Occupied(mut entry) if entry.get().epoch != epoch => {
-                let life = Producer { epoch, batches: SmallVec::from_slice(&[batch]) };
-                Before::Life(Box::new(entry.insert(life)))
-            }
-            Entry::Occupied(mut entry) => {
-                let batches = &mut entry.get_mut().batches;
+            Some(known) if known.epoch != epoch => Before::Life(Box::new(core::mem::replace(known, life()))),
+            Some(Producer { batches, .. }) => {
                 let forgot = (batches.len() == REMEMBERED).then(|| batches.remove(0));
                 batches.push(batch);
                 Before::Forgot(forgot)

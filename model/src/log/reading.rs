@@ -3,12 +3,12 @@
 //! The newest batches are in memory. What is older is read from the disk in a second step, with a bounded
 //! request; its CRC is looked at, for a disk may lose bits.
 
-use alloc::vec::Vec;
-
 use bytes::Bytes;
 
 use super::{
-    ColdAnswer, ColdDone, ColdRead, FoundTime, Log, Read, TimeLookup, batch::Batch, codec::Corrupt,
+    ColdAnswer, ColdDone, ColdRead, FoundTime, Log, Read, TimeLookup,
+    batch::{Batch, Batches},
+    codec::Corrupt,
     underway::Wait,
 };
 use crate::{
@@ -82,12 +82,12 @@ impl Log {
             return Err(ErrorCode::ReplicaNotAvailable);
         }
         if from >= bound || from == self.end {
-            return Ok(Read::Batches(Vec::new()));
+            return Ok(Read::Batches(Batches::new()));
         }
         let Some(cached) = self.tail.from(from) else {
             return Ok(Read::Cold(ColdRead(Wanted::Batches { from, bound, max_bytes, min_one })));
         };
-        let (mut batches, mut size) = (Vec::new(), 0);
+        let (mut batches, mut size) = (Batches::new(), 0);
         for batch in cached.map(|cached| &cached.batch) {
             size += batch.size();
             let fits = size <= max_bytes as usize || (min_one && batches.is_empty());
@@ -203,7 +203,7 @@ impl Log {
                         return None;
                     }
                     (None, Wanted::Time { .. }) => Ok(ColdAnswer::Time(None)),
-                    (None, Wanted::Batches { .. }) => Ok(ColdAnswer::Batches(Vec::new())),
+                    (None, Wanted::Batches { .. }) => Ok(ColdAnswer::Batches(Batches::new())),
                 }
             }
         };
@@ -215,7 +215,7 @@ impl Log {
             return Err(ErrorCode::UnknownServerError);
         };
         let total = bytes.len() as u64;
-        let (mut batches, mut size) = (Vec::new(), 0);
+        let (mut batches, mut size) = (Batches::new(), 0);
         loop {
             let at = pending.at + (total - bytes.len() as u64);
             let batch = match Batch::decode(&mut bytes) {

@@ -2,8 +2,6 @@
 
 use alloc::vec::Vec;
 
-use bytes::{Buf as _, Bytes};
-
 fn zigzag(number: i64) -> u64 {
     ((number << 1) ^ (number >> 63)) as u64
 }
@@ -24,8 +22,9 @@ pub fn put(out: &mut Vec<u8>, number: i64) {
     out.push(rest as u8);
 }
 
-/// Takes a number off the beginning of `bytes`; `None` if there is none or it has more than 64 bits.
-pub fn take(bytes: &mut Bytes) -> Option<i64> {
+/// The number at the beginning of `bytes` and how many bytes it takes; `None` if there is none or it has more
+/// than 64 bits.
+pub fn read(bytes: &[u8]) -> Option<(i64, usize)> {
     let (mut number, mut shift) = (0u64, 0);
     for (at, byte) in bytes.iter().enumerate() {
         let bits = u64::from(byte & 0x7f);
@@ -34,8 +33,7 @@ pub fn take(bytes: &mut Bytes) -> Option<i64> {
         }
         number |= bits << shift;
         if byte & 0x80 == 0 {
-            bytes.advance(at + 1);
-            return Some((number >> 1) as i64 ^ -((number & 1) as i64));
+            return Some(((number >> 1) as i64 ^ -((number & 1) as i64), at + 1));
         }
         shift += 7;
         if shift > 63 {
@@ -55,16 +53,13 @@ mod tests {
             let mut out = Vec::new();
             put(&mut out, number);
             assert_eq!(out.len(), size(number), "{number}");
-            let mut bytes = Bytes::from(out);
-            assert_eq!(take(&mut bytes), Some(number));
-            assert!(bytes.is_empty());
+            assert_eq!(read(&out), Some((number, out.len())));
         }
     }
 
     #[test]
     fn a_number_of_too_many_bits_is_refused() {
-        let mut bytes = Bytes::from_static(&[0xff; 11]);
-        assert_eq!(take(&mut bytes), None);
-        assert_eq!(take(&mut Bytes::from_static(&[0x80])), None, "cut short");
+        assert_eq!(read(&[0xff; 11]), None);
+        assert_eq!(read(&[0x80]), None, "cut short");
     }
 }

@@ -4,11 +4,7 @@
 //! records. Which queue may send is indexed, so that a step costs the same with one partition and with a
 //! thousand.
 
-use alloc::{
-    boxed::Box,
-    collections::{BTreeMap, BTreeSet, VecDeque},
-    vec::Vec,
-};
+use alloc::{boxed::Box, collections::VecDeque, vec::Vec};
 use core::mem;
 
 use bytes::Bytes;
@@ -18,6 +14,7 @@ use super::idempotence::Sequences;
 use crate::{
     client::{NewRecord, cluster_view::TopicIndex},
     event::RecordTag,
+    flat::{FlatMap, FlatSet},
     log::{
         batch::{Batch, HEADER_SIZE, ProducerStamp},
         codec::{BatchBuilder, RecordHeader},
@@ -183,15 +180,15 @@ pub struct Queue {
 pub struct Accumulator {
     queues: Vec<Queue>,
     by_topic: Vec<Vec<Option<QueueIndex>>>,
-    batches: BTreeMap<BatchId, Box<ProducerBatch>>,
+    batches: FlatMap<BatchId, Box<ProducerBatch>>,
     batches_made: u64,
     reserved: u64,
     /// The queues that are `Timed`, in order.
-    timed: BTreeSet<(Instant, QueueIndex)>,
-    ready: BTreeMap<NodeId, VecDeque<QueueIndex>>,
+    timed: FlatSet<(Instant, QueueIndex)>,
+    ready: FlatMap<NodeId, VecDeque<QueueIndex>>,
     /// The brokers with queues in `ready`.
     ready_brokers: Vec<NodeId>,
-    leaderless: BTreeSet<QueueIndex>,
+    leaderless: FlatSet<QueueIndex>,
 }
 
 /// What became of a record.
@@ -241,12 +238,12 @@ impl Accumulator {
 
     /// The batch that expires first.
     pub fn oldest(&self) -> Option<BatchId> {
-        self.batches.first_key_value().map(|(id, _)| *id)
+        self.batches.first().map(|(id, _)| *id)
     }
 
     /// The batch that was begun last.
     pub fn newest(&self) -> Option<BatchId> {
-        self.batches.last_key_value().map(|(id, _)| *id)
+        self.batches.last().map(|(id, _)| *id)
     }
 
     /// Whether every batch is settled.
@@ -419,7 +416,7 @@ impl Accumulator {
                 self.timed.insert((due, at));
             }
             Place::Ready(broker) => {
-                let ready = self.ready.entry(broker).or_default();
+                let ready = self.ready.get_or_insert_with(broker, VecDeque::new);
                 if ready.is_empty() && !self.ready_brokers.contains(&broker) {
                     self.ready_brokers.push(broker);
                 }

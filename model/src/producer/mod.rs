@@ -12,6 +12,8 @@ mod outcome;
 
 use alloc::{collections::VecDeque, format, vec::Vec};
 
+use smallvec::SmallVec;
+
 use accumulator::{Accumulator, BatchId, size_bound};
 use idempotence::Identity;
 use partitioner::TopicChoice;
@@ -46,7 +48,7 @@ use crate::{
 enum Asked {
     Metadata,
     ProducerId,
-    Produce(Vec<Sent>),
+    Produce(SmallVec<[Sent; 1]>),
 }
 
 /// Who we are, for an idempotent producer.

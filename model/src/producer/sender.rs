@@ -108,7 +108,7 @@ impl Producer {
         if self.accumulator.ready_brokers().is_empty() {
             return;
         }
-        let brokers: SmallVec<[NodeId; 8]> = self.accumulator.ready_brokers().into();
+        let brokers: SmallVec<[NodeId; 8]> = SmallVec::from_slice(self.accumulator.ready_brokers());
         for broker in brokers {
             match self.net.rests_until(now.monotonic, broker) {
                 Some(until) => self.rested = earliest(self.rested, Some(until)),
@@ -150,8 +150,8 @@ impl Producer {
         now: Instant,
         broker: NodeId,
         effects: &mut Effects,
-    ) -> (Vec<PartitionProduce>, Vec<Sent>) {
-        let (mut partitions, mut sent) = (Vec::new(), Vec::new());
+    ) -> (Vec<PartitionProduce>, SmallVec<[Sent; 1]>) {
+        let (mut partitions, mut sent) = (Vec::new(), SmallVec::new());
         let mut size = 0;
         while let Some(at) = self.accumulator.pop_ready(broker) {
             // Things may have changed since it was placed.
@@ -167,6 +167,10 @@ impl Producer {
             }
             size += bytes;
             if let Some((produce, one)) = self.take_out(at, next, effects) {
+                if sent.is_empty() {
+                    // Most requests have one batch; a vector that grows makes room for four.
+                    partitions.reserve_exact(1);
+                }
                 partitions.push(produce);
                 sent.push(one);
             }
@@ -272,7 +276,7 @@ impl Producer {
     pub(super) fn answered(
         &mut self,
         now: Now,
-        sent: Vec<Sent>,
+        sent: SmallVec<[Sent; 1]>,
         response: crate::protocol::produce::ProduceResponse,
         effects: &mut Effects,
     ) {

@@ -7,7 +7,7 @@ use core::time::Duration;
 
 use super::{ErrorCode, LeaderHint, PartitionRef};
 use crate::{
-    log::batch::Batch,
+    log::batch::Batches,
     units::{BrokerEpoch, LeaderEpoch, NodeId, Offset, TopicPartition},
 };
 
@@ -86,7 +86,7 @@ pub struct PartitionFetched {
     /// Who leads, where the error is that we do not, or that the epoch is fenced.
     pub leader: Option<LeaderHint>,
     /// Whole batches; the first may begin before the offset asked for.
-    pub batches: Vec<Batch>,
+    pub batches: Batches,
 }
 
 /// An epoch and the offset at which it ends (one past its last record).

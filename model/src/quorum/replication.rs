@@ -11,7 +11,7 @@ use smallvec::SmallVec;
 use super::{Context, Quorum, Role, high_watermark, peers::What};
 use crate::{
     event::{Event, TruncateReason},
-    log::{ColdAnswer, Read, batch::Batch},
+    log::{ColdAnswer, Read, batch::Batches},
     machine::{Caller, ConnectionId},
     museum::Bug,
     protocol::{
@@ -324,7 +324,7 @@ impl Quorum {
             diverging_epoch: None,
             snapshot: None,
             leader: Some(LeaderHint { leader: self.election.leader, epoch: self.election.epoch }),
-            batches: Vec::new(),
+            batches: Batches::new(),
         }
     }
 }
@@ -422,7 +422,7 @@ impl Quorum {
         }
     }
 
-    fn append_from_leader(&mut self, now: Now, batches: Vec<Batch>, cx: &mut Context<'_>) {
+    fn append_from_leader(&mut self, now: Now, batches: Batches, cx: &mut Context<'_>) {
         let end = self.log.end();
         for batch in batches {
             let (disk, events) = (&mut cx.effects.disk, &mut cx.effects.events);

@@ -189,7 +189,7 @@ impl World {
         self.disk.ask(&mut self.work);
         self.forget_cut();
         match progress.cold.map(|cold| cold.answer) {
-            Some(Ok(ColdAnswer::Batches(batches))) => Some(batches),
+            Some(Ok(ColdAnswer::Batches(batches))) => Some(batches.into_vec()),
             Some(other) => panic!("{other:?}"),
             None => Some(Vec::new()),
         }
@@ -213,7 +213,7 @@ impl World {
         let (mut all, mut from): (Vec<Batch>, Offset) = (Vec::new(), self.log.start());
         while from < self.end() {
             let read = match self.log.read(from, self.end(), 400, true).expect("in range") {
-                Read::Batches(batches) => batches,
+                Read::Batches(batches) => batches.into_vec(),
                 Read::Cold(cold) => {
                     self.log.begin_cold(cold, 0, &mut self.work);
                     loop {
