@@ -1,6 +1,6 @@
 //! What does a run give, and what can be asked of it?
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use trial_model::{museum::Museum, time::Instant};
 
@@ -120,6 +120,8 @@ pub struct Run {
     pub settled: Option<Instant>,
     /// When the run ended.
     pub ended: Instant,
+    /// How much time of a processor it took: the only thing here that is not the same on every machine.
+    pub cpu: Duration,
     /// What things are called.
     pub names: RunNames,
 }

@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use cpu_time::ThreadTime;
 use trial_model::{
     config::{BrokerConfig, ConsumerConfig, ControllerConfig, ProducerConfig},
     node::{Role, Setup},
@@ -47,7 +48,11 @@ use crate::{
 pub fn simulate(scenario: &Scenario, seed: u64, mut options: Options) -> Run {
     // A fresh thread: madsim and the panic hook keep state in the thread's own.
     std::thread::scope(|scope| {
-        let run = scope.spawn(|| simulate_here(scenario, seed, &mut options));
+        let run = scope.spawn(|| {
+            let began = ThreadTime::try_now().ok();
+            let run = simulate_here(scenario, seed, &mut options);
+            Run { cpu: began.and_then(|began| began.try_elapsed().ok()).unwrap_or_default(), ..run }
+        });
         run.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })
 }
@@ -421,6 +426,7 @@ fn report(
         settle_began: tally.settle_began(),
         settled,
         ended,
+        cpu: Duration::ZERO,
         names: RunNames::clone(&names.get()),
         events,
     }

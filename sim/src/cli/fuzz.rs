@@ -37,9 +37,13 @@ pub struct Fuzz {
     /// Which part of the campaign to run: 2/4, or auto where a scheduler says so.
     #[arg(long, value_name = "M/N|auto", default_value = "1/1")]
     shard: Shard,
-    /// How the runs of drawn clusters are chosen: uniform, swarm.
+    /// How the runs of drawn clusters are chosen: uniform, swarm, pct, guided, portfolio.
     #[arg(long, value_name = "NAME", default_value_t = Manner::default(), conflicts_with = "files")]
     strategy: Manner,
+    /// Any number of faults at once in drawn clusters, which need not recover: only what must never happen is
+    /// judged.
+    #[arg(long, conflicts_with = "files")]
+    unlimited: bool,
     /// How many runs at a time; as many as there are cores if left out.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     jobs: Option<u64>,
@@ -180,6 +184,7 @@ fn campaign(it: &Fuzz, output: &mut Output) -> Result<Campaign, Exit> {
         base: it.base.0.0,
         scenarios,
         strategy: it.strategy,
+        unlimited: it.unlimited,
         museum,
         shard: it.shard,
         jobs: it.jobs.map_or(cores, |jobs| usize::try_from(jobs).unwrap_or(usize::MAX)),

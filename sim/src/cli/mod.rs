@@ -17,6 +17,7 @@ mod shrink;
 mod fuzz;
 mod findings;
 mod museum;
+mod bench;
 mod compare;
 mod determinism;
 mod check;

@@ -15,6 +15,7 @@ use trial_model::{museum::Museum, time::Instant};
 use super::{
     Shard,
     coverage::{Coverage, Watcher},
+    draw::Taste,
     search::{Search, Series},
     strategy::{Learned, Manner, Proposal},
 };
@@ -34,6 +35,8 @@ pub struct Campaign {
     pub scenarios: Vec<Scenario>,
     /// What decides which clusters are drawn, and which faults.
     pub strategy: Manner,
+    /// Whether drawn clusters have any number of faults at once and need not recover.
+    pub unlimited: bool,
     /// Historical bugs that are switched on, besides those of the scenarios.
     pub museum: Museum,
     /// Which part of it is run here.
@@ -74,6 +77,8 @@ pub struct Tried {
     pub simulated: Duration,
     /// How long it took.
     pub took: Duration,
+    /// How much time of a processor it took.
+    pub cpu: Duration,
     /// How often every kind of event occurred that did.
     pub events: BTreeMap<&'static str, u64>,
     /// What it reached, if its strategy wants to know.
@@ -144,7 +149,8 @@ impl Campaign {
     /// What is tried by this part of the campaign, from its beginning.
     pub fn search(&self) -> Search {
         let series = Series { base: self.base, shard: self.shard, runs: self.limits.runs };
-        Search::new(series, self.strategy, self.scenarios.clone())
+        let taste = Taste { unlimited: self.unlimited, ..Taste::default() };
+        Search::new(series, self.strategy, taste, self.scenarios.clone())
     }
 
     /// Tries one run.
@@ -165,6 +171,7 @@ impl Campaign {
             steps: run.steps,
             simulated: run.ended.since(Instant::ZERO),
             took: began.elapsed(),
+            cpu: run.cpu,
             events: run.events,
             coverage: watcher.map(Watcher::seen),
             failure: broken.or(too_long.then_some(Failure::TooLong)),
@@ -282,6 +289,7 @@ mod tests {
             base: 1,
             scenarios: Vec::new(),
             strategy: Manner::Swarm,
+            unlimited: false,
             museum: Museum::default(),
             shard: Shard::WHOLE,
             jobs: 2,
