@@ -1,6 +1,9 @@
 //! What does a run give, and what can be asked of it?
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use trial_model::{museum::Museum, time::Instant};
 
@@ -37,6 +40,9 @@ pub struct Options {
     pub until: Option<Instant>,
     /// Ends the run with the first violation instead of going on to its end.
     pub stop_at_first: bool,
+    /// Checks that do not look, by name. What is not looked at is not waited for either, so a run that comes to
+    /// rest without one may end sooner.
+    pub without: BTreeSet<&'static str>,
     /// Judges nothing: for measuring what the checks cost.
     pub unjudged: bool,
     /// Who reads the run while it happens.

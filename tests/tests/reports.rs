@@ -46,6 +46,7 @@ fn passed() -> Summary {
         took_ms: 410,
         until: None,
         stop_at_first: false,
+        without: Vec::new(),
         trace: None,
     }
 }

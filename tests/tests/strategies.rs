@@ -22,6 +22,7 @@ fn campaign(strategy: Manner, runs: u64, jobs: usize) -> Campaign {
         strategy,
         unlimited: false,
         museum: Museum::CLOSED,
+        without: BTreeSet::new(),
         shard: Shard::WHOLE,
         jobs,
         limits: Limits { runs, time: None, kinds: None, run: Duration::from_secs(60) },

@@ -21,7 +21,7 @@ use crate::{
     scenario::{
         Scenario,
         file::Origin,
-        values::{BugName, Seed},
+        values::{BugName, CheckName, Seed},
     },
 };
 
@@ -45,6 +45,9 @@ pub struct CampaignSummary {
     pub scenarios: Vec<String>,
     /// The bugs that were planted.
     pub planted: Vec<BugName>,
+    /// The checks that did not look.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub without: Vec<CheckName>,
     /// Which shard, of how many.
     pub shard: (u64, u64),
     /// How many runs.
@@ -175,12 +178,14 @@ impl Findings {
             took: began.elapsed(),
             until: None,
             stop_at_first: false,
+            without: campaign.without.iter().map(|check| CheckName(check)).collect(),
             cut_short: None,
         };
         let summary = Summary::of(&scenario, &run, &around);
         let place = self.bucket(kind);
         let path = place.join("repro.json");
-        let again = format!("trial run {}", path.display());
+        let without = campaign.without.iter().map(|check| format!(" --without-check {check}"));
+        let again = format!("trial run {}{}", path.display(), without.collect::<String>());
         let report = match &found.failure {
             Failure::Broken { .. } => failure::report(&summary, &scenario, None, &again),
             Failure::TooLong => format!("FAIL  a run did not end in time\n  again     {again}\n"),
@@ -224,6 +229,7 @@ impl Findings {
             base: Seed(campaign.base),
             scenarios: campaign.scenarios.iter().map(|scenario| scenario.name.clone()).collect(),
             planted: campaign.museum.bugs().map(BugName).collect(),
+            without: campaign.without.iter().map(|check| CheckName(check)).collect(),
             shard: (campaign.shard.nth, campaign.shard.of),
             runs,
             simulated_ms: u64::try_from(simulated.as_millis()).unwrap_or(u64::MAX),
@@ -288,6 +294,7 @@ fn differs_elsewhere(
         .arg("digest")
         .arg(file)
         .args(["--seed", &Seed(seed).to_string(), "--engine", "direct"])
+        .args(campaign.without.iter().flat_map(|check| ["--without-check", check]))
         .env_remove("RUST_LOG")
         .output()
         .map_err(|error| format!("another process cannot be asked: {error}"))?;

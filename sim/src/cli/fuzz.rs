@@ -16,7 +16,7 @@ use crate::{
     report::words::{counted, grouped},
     scenario::{
         Scenario,
-        values::{BugName, Seed, Span},
+        values::{BugName, CheckName, Seed, Span},
     },
 };
 
@@ -54,6 +54,9 @@ pub struct Fuzz {
     /// Switch on a historical bug (`trial list bugs`).
     #[arg(long, value_name = "BUG")]
     plant: Vec<BugName>,
+    /// Judge without this check (`trial list properties`).
+    #[arg(long, value_name = "CHECK", value_parser = input::check_name)]
+    without_check: Vec<CheckName>,
     /// Show that the net still catches fish: plant a bug, and fail unless it is found.
     #[arg(long)]
     canary: bool,
@@ -186,6 +189,7 @@ fn campaign(it: &Fuzz, output: &mut Output) -> Result<Campaign, Exit> {
         strategy: it.strategy,
         unlimited: it.unlimited,
         museum,
+        without: it.without_check.iter().map(|check| check.0).collect(),
         shard: it.shard,
         jobs: it.jobs.map_or(cores, |jobs| usize::try_from(jobs).unwrap_or(usize::MAX)),
         limits: Limits {
@@ -225,8 +229,9 @@ fn head(campaign: &Campaign) -> String {
         runs => format!("  {} runs", grouped(runs)),
     };
     let planted: String = campaign.museum.bugs().map(BugName).map(|bug| format!("  planted {bug}")).collect();
+    let without: String = campaign.without.iter().map(|check| format!("  without {check}")).collect();
     format!(
-        "base {}  {what}{runs}  {}  shard {}{planted}\n",
+        "base {}  {what}{runs}  {}  shard {}{planted}{without}\n",
         Seed(campaign.base),
         counted(campaign.jobs, "job"),
         campaign.shard

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{Exit, Output};
-use crate::scenario::{self, Change, Scenario, Source, diagnostic};
+use crate::scenario::{self, Change, Scenario, Source, diagnostic, values::CheckName};
 
 /// A scenario and the file it came from.
 pub struct Loaded {
@@ -35,6 +35,14 @@ pub fn change(text: &str) -> Result<Change, String> {
     let path = self::path(path)?;
     let value = serde_json::from_str(value).unwrap_or_else(|_| value.into());
     Ok(Change { path, value })
+}
+
+/// The name of a check; a goal is none.
+pub fn check_name(text: &str) -> Result<CheckName, String> {
+    match text.parse::<CheckName>()? {
+        CheckName::SOMETIMES => Err("`sometimes` is a goal, not a check: see `trial list properties`".into()),
+        check => Ok(check),
+    }
 }
 
 /// A place in a scenario: `faults.0.for`.

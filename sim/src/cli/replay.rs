@@ -149,6 +149,7 @@ fn run_again(
         engine: it.engine,
         until: it.until.or(before.and_then(|summary| summary.until)),
         stop_at_first: before.is_some_and(|summary| summary.stop_at_first),
+        without: before.map_or(Vec::new(), |summary| summary.without.clone()),
         bar: progress::shown(common),
     };
     let summary = launch.run(readers).map_err(|why| output.fail(Exit::Usage, &why))?;
@@ -226,6 +227,7 @@ fn with_other_seeds(
             engine: EngineName::Direct,
             until: None,
             stop_at_first: true,
+            without: Vec::new(),
             bar: false,
         };
         let summary = launch.run(Vec::new()).map_err(|why| output.fail(Exit::Usage, &why))?;

@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 
 use super::{
     Common, Exit, Format, Output, ReportKind,
-    input::{self, Loaded},
+    input::{self, Loaded, check_name},
     interrupt,
     launch::{EngineName, Launch},
     nemesis,
@@ -20,7 +20,7 @@ use crate::{
     report::{Summary, ci, human},
     scenario::{
         Change,
-        values::{BugName, Seed, Span},
+        values::{BugName, CheckName, Seed, Span},
     },
     trace::Reader,
 };
@@ -48,6 +48,9 @@ pub struct Run {
     /// Whether to end with the first violation.
     #[arg(long, value_enum, default_value_t = StopAt::End)]
     stop_at: StopAt,
+    /// Judge without this check (`trial list properties`).
+    #[arg(long, value_name = "CHECK", value_parser = check_name)]
+    without_check: Vec<CheckName>,
     /// How much of the trace to keep.
     #[arg(long, value_enum, default_value_t = TraceKept::Full)]
     trace: TraceKept,
@@ -141,6 +144,7 @@ fn carry_out(
         engine: it.engine,
         until: it.until,
         stop_at_first: it.stop_at == StopAt::First,
+        without: it.without_check.clone(),
         bar: progress::shown(common),
     };
     let summary = launch.run(readers).map_err(|why| output.fail(Exit::Usage, &why))?;
@@ -172,6 +176,7 @@ fn again(it: &Run, seed: Seed) -> String {
         let value = change.value.as_str().map_or_else(|| change.value.to_string(), str::to_string);
         format!("--set {}", quoted(&format!("{}={value}", path.trim_start_matches('.'))))
     }));
+    words.extend(it.without_check.iter().map(|check| format!("--without-check {check}")));
     words.extend(it.until.map(|until| format!("--until {until}")));
     if it.stop_at == StopAt::First {
         words.push("--stop-at first".into());

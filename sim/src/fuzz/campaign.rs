@@ -1,7 +1,7 @@
 //! How are very many runs carried out, and what is kept of those that fail?
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -39,6 +39,8 @@ pub struct Campaign {
     pub unlimited: bool,
     /// Historical bugs that are switched on, besides those of the scenarios.
     pub museum: Museum,
+    /// Checks that do not look.
+    pub without: BTreeSet<&'static str>,
     /// Which part of it is run here.
     pub shard: Shard,
     /// How many runs at a time.
@@ -196,6 +198,7 @@ impl Campaign {
         let options = Options {
             engine,
             museum: self.museum,
+            without: self.without.clone(),
             readers: watcher.map(Watcher::reader).into_iter().collect(),
             progress: Some(Box::new(move |_| {
                 let over = began.elapsed() > limit;
@@ -291,6 +294,7 @@ mod tests {
             strategy: Manner::Swarm,
             unlimited: false,
             museum: Museum::default(),
+            without: BTreeSet::new(),
             shard: Shard::WHOLE,
             jobs: 2,
             limits: Limits { runs, time: None, kinds: None, run: Duration::from_secs(60) },

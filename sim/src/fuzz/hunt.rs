@@ -54,6 +54,7 @@ pub fn hunt(bug: Bug, manner: Manner, base: u64, budget: Duration, going_on: imp
         strategy: manner,
         unlimited: false,
         museum,
+        without: BTreeSet::new(),
         shard: Shard::WHOLE,
         jobs: 1,
         limits,

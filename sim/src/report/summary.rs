@@ -5,13 +5,13 @@ use std::{collections::BTreeMap, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    check::CATALOGUE,
     run::Run,
     scenario::{
         Scenario,
         file::{Acks, Actor, Expect},
         values::{CheckName, Seed, Span},
     },
+    simulate::looked_at,
 };
 
 /// The version of `result.json`.
@@ -149,6 +149,9 @@ pub struct Summary {
     /// Whether it was told to end with the first violation.
     #[serde(default)]
     pub stop_at_first: bool,
+    /// The checks that did not look.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub without: Vec<CheckName>,
     /// The trace file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace: Option<TraceFile>,
@@ -175,6 +178,8 @@ pub struct Circumstances {
     pub until: Option<Span>,
     /// Whether it was told to end with the first violation.
     pub stop_at_first: bool,
+    /// The checks that did not look.
+    pub without: Vec<CheckName>,
     /// Why it was ended before its time.
     pub cut_short: Option<String>,
 }
@@ -189,6 +194,8 @@ impl Summary {
             headline: violation.headline.clone(),
             lines: violation.lines.iter().map(|(label, text)| ((*label).into(), text.clone())).collect(),
         });
+        let without = around.without.iter().map(|check| check.0).collect();
+        let checks = looked_at(scenario, &without);
         let goals = run.goals.iter();
         let faults = run.faults.iter();
         Summary {
@@ -202,7 +209,7 @@ impl Summary {
             digest: run.digest.hex(),
             steps: run.steps,
             events: run.events.iter().map(|(kind, count)| ((*kind).into(), *count)).collect(),
-            checks: looked_at(scenario),
+            checks: checks.iter().map(|check| (*check).to_string()).collect(),
             violations: violations.collect(),
             goals: goals
                 .map(|g| Seen { event: g.event.clone(), at_least: g.at_least, seen: g.seen })
@@ -224,6 +231,7 @@ impl Summary {
             took_ms: u64::try_from(around.took.as_millis()).unwrap_or(u64::MAX),
             until: around.until,
             stop_at_first: around.stop_at_first,
+            without: around.without.clone(),
             trace: None,
         }
     }
@@ -255,21 +263,6 @@ impl Summary {
         let missed = self.goals.iter().filter(|goal| goal.seen < goal.at_least).count();
         (all.saturating_sub(self.broken().len() + missed), all)
     }
-}
-
-/// The promises that a scenario has looked at: those it names, or all of them.
-fn looked_at(scenario: &Scenario) -> Vec<String> {
-    let named =
-        scenario.properties.iter().map(|property| property.check).filter(|c| *c != CheckName::SOMETIMES);
-    let mut names: Vec<String> = named.map(|check| check.0.to_string()).collect();
-    names.dedup();
-    // A panic is told whether or not somebody asked.
-    if names.is_empty() {
-        names = CATALOGUE.iter().map(|check| check.name.to_string()).collect();
-    } else if !names.iter().any(|name| name == "no_panics") {
-        names.push("no_panics".into());
-    }
-    names
 }
 
 fn judge(scenario: &Scenario, run: &Run, around: &Circumstances) -> (Verdict, Option<String>) {
