@@ -1,6 +1,7 @@
 //! How soon does a strategy find a bug that is planted, and how good is what it found?
 
 use std::{
+    collections::BTreeSet,
     sync::Arc,
     time::{Duration, Instant as RealTime},
 };
