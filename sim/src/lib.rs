@@ -25,6 +25,7 @@ pub mod simulate;
 pub mod bucket;
 pub mod shrink;
 pub mod fuzz;
+pub mod gate;
 
 pub mod report;
 pub mod cli;

@@ -18,6 +18,7 @@ mod fuzz;
 mod findings;
 mod museum;
 mod bench;
+mod gate;
 mod compare;
 mod determinism;
 mod check;

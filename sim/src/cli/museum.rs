@@ -25,6 +25,8 @@ enum What {
     },
     /// Look for every bug by drawn clusters, with nothing but its name given.
     Bench(bench::Bench),
+    /// Show that every check is seen to fail: run the witness that is kept for each.
+    Gate(super::gate::Gate),
 }
 
 pub fn main(it: &Museum, common: &Common, output: &mut Output) -> Exit {
@@ -52,6 +54,7 @@ pub fn main(it: &Museum, common: &Common, output: &mut Output) -> Exit {
             Exit::Ok
         }
         What::Bench(it) => bench::main(it, common, output),
+        What::Gate(it) => super::gate::main(it, common, output),
     }
 }
 
