@@ -10,7 +10,7 @@ use std::{collections::BTreeMap, path::Path, process::ExitCode};
 
 use trial::{
     Engine, Options, Scenario,
-    fuzz::{Manner, draw},
+    fuzz::{Taste, draw},
     nth_seed,
     scenario::values::{BugName, CheckName, Seed},
     simulate,
@@ -54,7 +54,7 @@ fn seen(bug: Bug, runs: u64, base: u64) -> BTreeMap<&'static str, (u64, Scenario
     let mut seen: BTreeMap<&str, (u64, Scenario)> = BTreeMap::new();
     for index in 0..runs {
         let seed = nth_seed(base, index);
-        let mut scenario = draw(seed, Manner::Swarm);
+        let mut scenario = draw(seed, Taste::default());
         let run = |scenario: &Scenario| {
             let options = Options { engine: Engine::Direct, ..Options::default() };
             simulate(scenario, seed, options).violations
