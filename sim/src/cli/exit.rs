@@ -39,6 +39,21 @@ impl Exit {
             Exit::Interrupted => 130,
         }
     }
+
+    /// The way of ending that has this code; a bug in the tool for any other.
+    pub fn of_code(code: u8) -> Exit {
+        use Exit as E;
+        let all = [
+            E::Ok,
+            E::Failed,
+            E::Usage,
+            E::Inconclusive,
+            E::NotDeterministic,
+            E::OtherFormat,
+            E::Interrupted,
+        ];
+        all.into_iter().find(|exit| exit.code() == code).unwrap_or(Exit::Internal)
+    }
 }
 
 impl From<Exit> for ExitCode {

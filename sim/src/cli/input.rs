@@ -5,8 +5,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use trial_model::museum::Bug;
+
 use super::{Exit, Output};
-use crate::scenario::{self, Change, Scenario, Source, diagnostic, values::CheckName};
+use crate::scenario::{
+    self, Change, Scenario, Source, diagnostic,
+    values::{BugName, CheckName},
+};
 
 /// A scenario and the file it came from.
 pub struct Loaded {
@@ -35,6 +40,14 @@ pub fn change(text: &str) -> Result<Change, String> {
     let path = self::path(path)?;
     let value = serde_json::from_str(value).unwrap_or_else(|_| value.into());
     Ok(Change { path, value })
+}
+
+/// The name of a historical bug; the nearest one is told of one that is not.
+pub fn bug_name(text: &str) -> Result<BugName, String> {
+    text.parse().map_err(|_| {
+        let nearest = diagnostic::suggest(text, Bug::ALL.iter().map(|bug| bug.slug()));
+        format!("there is no bug `{text}`: {}", nearest.unwrap_or_else(|| "see `trial list bugs`".into()))
+    })
 }
 
 /// The name of a check; a goal is none.

@@ -37,7 +37,7 @@ pub struct Run {
     #[arg(long, value_name = "NAME|FILE")]
     nemesis: Option<String>,
     /// Switch on a historical bug (`trial list bugs`).
-    #[arg(long, value_name = "BUG")]
+    #[arg(long, value_name = "BUG", value_parser = input::bug_name)]
     plant: Vec<BugName>,
     /// Change a value of the scenario: faults.0.for=100ms, topology.broker_config[min.insync.replicas]=2.
     #[arg(long, value_name = "PATH=VALUE", value_parser = input::change)]
@@ -213,8 +213,7 @@ fn reports(
     };
     let mut wanted: Vec<(ReportKind, &str)> =
         common.reports.iter().map(|it| (it.kind, it.path.as_str())).collect();
-    let on_github = std::env::var_os("GITHUB_ACTIONS").is_some_and(|value| value == "true");
-    if on_github && !common.no_ci && !wanted.iter().any(|(kind, _)| *kind == ReportKind::Github) {
+    if super::on_github(common) && !wanted.iter().any(|(kind, _)| *kind == ReportKind::Github) {
         wanted.push((ReportKind::Github, "-"));
     }
     for (kind, path) in wanted {
