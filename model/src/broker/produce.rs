@@ -19,7 +19,6 @@ use crate::{
     event::Event,
     log::{Appended, batch::Batch},
     machine::{Caller, Effects, Outgoing},
-    museum::Bug,
     protocol::{
         ErrorCode, LeaderHint, PartitionRef, Response, TopicRef,
         produce::{Acks, PartitionProduce, ProduceRequest, ProduceResponse, Produced},
@@ -137,10 +136,8 @@ impl Broker {
         if let (true, Some(producer)) = (duplicate, stamp) {
             effects.note(Event::DuplicateAnswered { partition: partition.id(), producer, base: range.start });
         }
-        // Found by Jepsen in Bufstream 0.1.0: now and then a write was answered with offset zero.
-        let spurious = duplicate && museum.has(Bug::SpuriousZeroOffset);
         let produced = Produced {
-            base_offset: if spurious { Offset::ZERO } else { range.start },
+            base_offset: range.start,
             log_append_time: append_time.then_some(now.wall),
             log_start: partition.log.start(),
         };

@@ -3,8 +3,6 @@
 //! Kinds of events say what happened; a landmark says in what situation. A campaign tells which of them it has
 //! never reached, as it does with events: there it is blind.
 
-use serde::{Deserialize, Serialize};
-
 macro_rules! landmarks {
     ($($name:ident = $about:literal,)*) => {
         /// A situation that is worth having been in.
@@ -62,7 +60,7 @@ landmarks! {
 }
 
 /// A set of landmarks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Landmarks(u64);
 
 impl Landmarks {

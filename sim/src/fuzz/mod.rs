@@ -4,23 +4,16 @@ mod campaign;
 mod coverage;
 mod dice;
 mod draw;
-mod faults;
-mod guided;
-pub mod hunt;
 mod kinds;
 mod landmarks;
-mod mutate;
-mod pct;
-mod portfolio;
 mod search;
 mod shard;
 mod strategy;
-mod workload;
 
 pub use self::{
     campaign::{Best, Campaign, Failure, Found, Limits, Tried},
-    coverage::{Coverage, Moment, Watcher},
-    draw::{Taste, cluster, draw},
+    coverage::{Coverage, Moment},
+    draw::draw,
     landmarks::{Landmark, Landmarks},
     search::{LAG, Search, Series},
     shard::Shard,

@@ -145,13 +145,11 @@ pub fn github(case: &Case<'_>) -> String {
     out
 }
 
-/// Text of an annotation.
-pub(super) fn message(text: &str) -> String {
+fn message(text: &str) -> String {
     text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
 }
 
-/// A property of an annotation.
-pub(super) fn property(text: &str) -> String {
+fn property(text: &str) -> String {
     message(text).replace(':', "%3A").replace(',', "%2C")
 }
 
