@@ -164,6 +164,83 @@ museum! {
     /// KAFKA-10432: recovery passes over batches of epoch zero when it makes the epochs anew.
     EpochZeroLostOnRecovery = "epoch-zero-lost-on-recovery", "KAFKA-10432", "epoch_cache_matches_log",
         "a replica that lost its epochs does not notice that its log has parted from the leader's";
+    /// KAFKA-14292: the metadata that others must have before a broker may leave is that of its last heartbeat.
+    ControlledShutdownOffsetMoves = "controlled-shutdown-offset-moves", "KAFKA-14292", "shutdown_completes",
+        "a broker that leaves waits for ever newer metadata to be everywhere";
+    /// KAFKA-13104: a controller renounces after an error and does not tell the quorum, which it leads on.
+    ControllerRenouncesRaftKeeps = "controller-renounces-raft-keeps", "KAFKA-13104", "controller_is_active",
+        "the quorum has a leader, and nobody decides";
+    /// KAFKA-14618: the id of a metadata snapshot names the offset before the one that it reaches to.
+    SnapshotIdOffByOne = "snapshot-id-off-by-one", "KAFKA-14618", "metadata_images_agree",
+        "whoever begins from a snapshot has another image than the others at that offset";
+    /// KAFKA-12686: the mark of an ISR proposal in flight is gone before its answer has come.
+    AlterpartitionInflightCleared = "alterpartition-inflight-cleared", "KAFKA-12686", "one_isr_proposal_in_flight",
+        "a leader asks for a second ISR before the first is answered";
+    /// KAFKA-7866: a batch is written, its index is not, and the log's end stays where it was.
+    DuplicateOffsetAfterIndexFailure = "duplicate-offset-after-index-failure", "KAFKA-7866", "log_offsets_increase",
+        "two batches stand at one offset";
+    /// Bufstream 0.1.0 (Jepsen): a write that was appended before is answered with offset zero.
+    SpuriousZeroOffset = "spurious-zero-offset", "Bufstream 0.1.0", "acked_offset_holds_the_record",
+        "a producer is told an offset at which another record stands";
+    /// KAFKA-19012: a batch's buffer is used for another partition's while it is still being sent.
+    BufferReusedWhileInFlight = "buffer-reused-while-in-flight", "KAFKA-19012", "no_phantom_records",
+        "records of one partition turn up in another";
+    /// librdkafka #4686: a consumer that resumes goes on where its last fetch began.
+    ResumeAtStaleFetchPosition = "resume-at-stale-fetch-position", "librdkafka #4686", "reads_never_go_back",
+        "records are handed out a second time after a pause";
+    /// KAFKA-3410: a follower whose log is longer than its leader's stops its process.
+    LogTruncationNotAllowed = "log-truncation-not-allowed", "KAFKA-3410", "no_panics",
+        "a broker that only had to cut its log halts";
+
+    // What follows no ticket is about: mutants, each for a check that no historical bug breaks first.
+    /// A mutant: a broker that led goes on when it hears that nobody leads.
+    LeadsWhileNobodyDoes = "leads-while-nobody-does", "none: a mutant", "single_leader_per_epoch",
+        "a broker leads in an epoch for which nobody was elected";
+    /// A mutant: a broker that registers again after a restart gets an epoch below the one that it had.
+    BrokerEpochGoesBack = "broker-epoch-goes-back", "none: a mutant", "epochs_increase",
+        "what a broker's former life asked for passes for what its new life asks";
+    /// A mutant: a follower takes the end of its own log for the high watermark.
+    FollowerHwIsLogEnd = "follower-hw-is-log-end", "none: a mutant", "follower_high_watermark_is_shared",
+        "a follower calls committed what only it and its leader may have";
+    /// A mutant: a leader's high watermark follows the slowest, also back.
+    HwGoesBack = "hw-goes-back", "none: a mutant", "high_watermark_in_bounds",
+        "what was committed is so no more when a replica that lags is about to join";
+    /// A mutant: an observer waits for the answer to a fetch whose connection is gone.
+    FetchLostWithConnection = "fetch-lost-with-connection", "none: a mutant", "metadata_converges",
+        "a broker hears of no metadata any more and notices nothing";
+    /// A mutant: a voter refuses to cut its log right at its high watermark, and not only below.
+    TruncationRefusedAtHw = "truncation-refused-at-hw", "none: a mutant", "voters_catch_up",
+        "a deposed controller never takes part again";
+    /// A mutant: a broker that is unfenced gets no leaderships that nobody has.
+    UnfenceElectsNobody = "unfence-elects-nobody", "none: a mutant", "partitions_have_leaders",
+        "a partition stays without a leader although a replica is back";
+    /// A mutant: a consumer fetches only the first of the partitions that a broker leads.
+    FirstPartitionOnly = "first-partition-only", "none: a mutant", "consumers_reach_the_end",
+        "the other partitions are never read";
+    /// A mutant: more than `min.insync.replicas` are asked for.
+    MinIsrOffByOne = "min-isr-off-by-one", "none: a mutant", "writes_complete",
+        "a partition with just enough replicas in sync takes no acks=all write";
+    /// A mutant: every restart counts as one after a clean shutdown.
+    UncleanRestartCountsAsClean = "unclean-restart-counts-as-clean", "none: a mutant", "unclean_replica_is_excluded",
+        "a replica that lost records stays eligible to lead";
+    /// A mutant: the quorum's leader does not compare the epoch of a follower's last record with its own.
+    MetadataEpochNotCompared = "metadata-epoch-not-compared", "none: a mutant", "metadata_log_agrees",
+        "a voter keeps records that were never committed, and calls them so";
+    /// A mutant: a leader appends a batch again that it has appended before (KIP-98).
+    RetryAppendedAgain = "retry-appended-again", "none: a mutant", "producer_state_matches_log",
+        "a batch that a producer sends again stands in the log twice";
+    /// A mutant: where a read of a log ends, recovery takes the batch that it cuts in two for a torn tail.
+    ReadEndTakenForTorn = "read-end-taken-for-torn", "none: a mutant", "recovery_keeps_flushed",
+        "a log longer than one read loses its end in a restart";
+    /// A mutant: what `max.poll.records` leaves of a batch is dropped.
+    PollDropsTheRest = "poll-drops-the-rest", "none: a mutant", "no_skipped_records",
+        "a consumer passes over records that were fetched";
+    /// A mutant: an ISR proposal that is not answered in time counts as never made.
+    IsrProposalForgotten = "isr-proposal-forgotten", "none: a mutant", "maximal_isr_covers_isr",
+        "a leader does not count a replica that the controller may elect";
+    /// A mutant: a voter gives its vote only to one that has more than itself.
+    VoteNeedsLongerLog = "vote-needs-longer-log", "none: a mutant", "quorum_elects_leader",
+        "voters that are level elect nobody";
 }
 
 /// The bugs that are switched on.

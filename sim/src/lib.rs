@@ -23,10 +23,9 @@ pub mod run;
 pub mod simulate;
 
 pub mod bucket;
-pub mod explain;
-pub mod diff;
 pub mod shrink;
 pub mod fuzz;
+pub mod gate;
 
 pub mod report;
 pub mod cli;

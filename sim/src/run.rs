@@ -1,6 +1,9 @@
 //! What does a run give, and what can be asked of it?
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use trial_model::{museum::Museum, time::Instant};
 
@@ -37,15 +40,13 @@ pub struct Options {
     pub until: Option<Instant>,
     /// Ends the run with the first violation instead of going on to its end.
     pub stop_at_first: bool,
+    /// Checks that do not look, by name. What is not looked at is not waited for either, so a run that comes to
+    /// rest without one may end sooner.
+    pub without: BTreeSet<&'static str>,
     /// Judges nothing: for measuring what the checks cost.
     pub unjudged: bool,
     /// Who reads the run while it happens.
     pub readers: Vec<Box<dyn Reader>>,
-    /// From this instant on, chance in the network and on disks, and in processes that begin later, is drawn
-    /// from another seed. What clients are told and which faults there are stays as it was.
-    pub reseed: Option<(Instant, u64)>,
-    /// Writes down what caused what, for whoever has to explain the run.
-    pub scribe: Option<crate::explain::Scribe>,
     /// Told now and then how far simulated time has come; says whether to go on.
     pub progress: Option<Box<dyn FnMut(Progress) -> bool + Send>>,
 }
@@ -125,6 +126,8 @@ pub struct Run {
     pub settled: Option<Instant>,
     /// When the run ended.
     pub ended: Instant,
+    /// How much time of a processor it took: the only thing here that is not the same on every machine.
+    pub cpu: Duration,
     /// What things are called.
     pub names: RunNames,
 }

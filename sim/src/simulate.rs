@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use cpu_time::ThreadTime;
 use trial_model::{
     config::{BrokerConfig, ConsumerConfig, ControllerConfig, ProducerConfig},
     node::{Role, Setup},
@@ -42,12 +43,16 @@ use crate::{
 
 /// Runs a scenario under a seed, to its end.
 ///
-/// The same scenario, seed and options that matter (`museum`, `until`, `stop_at_first`) give the same run on
+/// The same scenario, seed and options that matter (`museum`, `until`, `stop_at_first`, `without`) give the same run on
 /// every engine and machine. A panic in a node is a violation of `no_panics`, and the run ends with it.
 pub fn simulate(scenario: &Scenario, seed: u64, mut options: Options) -> Run {
     // A fresh thread: madsim and the panic hook keep state in the thread's own.
     std::thread::scope(|scope| {
-        let run = scope.spawn(|| simulate_here(scenario, seed, &mut options));
+        let run = scope.spawn(|| {
+            let began = ThreadTime::try_now().ok();
+            let run = simulate_here(scenario, seed, &mut options);
+            Run { cpu: began.and_then(|began| began.try_elapsed().ok()).unwrap_or_default(), ..run }
+        });
         run.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })
 }
@@ -71,7 +76,7 @@ fn simulate_here(scenario: &Scenario, seed: u64, options: &mut Options) -> Run {
         }
     };
     let outcome = world.finish(panic.is_none());
-    report(scenario, seed, outcome, panic, &names)
+    report(scenario, seed, outcome, panic.filter(|_| !options.without.contains("no_panics")), &names, options)
 }
 
 fn build(scenario: &Scenario, seed: u64, options: &mut Options, names: &SharedNames) -> World {
@@ -99,11 +104,12 @@ fn build(scenario: &Scenario, seed: u64, options: &mut Options, names: &SharedNa
     let workload = Workload::new(scenario, &cast.clients, cast.staff, seed);
     let director =
         Director::new(plan, workload, cast.staff, &nodes, ends, options.until, options.stop_at_first);
-    let judge =
-        (!options.unjudged).then(|| Judge::new(judge_setup(scenario, &cast), Box::new(names.clone())));
+    let except = options.without.iter().map(|check| (*check).to_string()).collect();
+    let judge = (!options.unjudged)
+        .then(|| Judge::new(judge_setup(scenario, &cast, except), Box::new(names.clone())));
     let mut recorder = Recorder::new();
     options.readers.drain(..).for_each(|reader| recorder.add(reader));
-    let mut world = World::new(
+    World::new(
         residents.collect(),
         network,
         director,
@@ -112,12 +118,7 @@ fn build(scenario: &Scenario, seed: u64, options: &mut Options, names: &SharedNa
         recorder,
         Tally::new(cast.staff.auditor),
         options.progress.take(),
-    );
-    if let Some((at, seed)) = options.reseed {
-        world.reseed_at(at, seed);
-    }
-    options.scribe.take().into_iter().for_each(|scribe| world.write_down(scribe));
-    world
+    )
 }
 
 /// Everybody who takes part.
@@ -293,12 +294,7 @@ fn is_named_by(scenario: &Scenario, node: NodeId, selector: &Selector) -> bool {
     }
 }
 
-/// What the judge of a scenario's runs is told, for whoever judges a record of one.
-pub(crate) fn setup_of(scenario: &Scenario) -> JudgeSetup {
-    judge_setup(scenario, &Cast::of(scenario))
-}
-
-fn judge_setup(scenario: &Scenario, cast: &Cast) -> JudgeSetup {
+fn judge_setup(scenario: &Scenario, cast: &Cast, except: BTreeSet<String>) -> JudgeSetup {
     let topology = &scenario.topology;
     let client = |node: NodeId, name: &str| {
         let (kind, idempotent, acks, max_in_flight) = match cast.client_role(scenario, node) {
@@ -342,7 +338,7 @@ fn judge_setup(scenario: &Scenario, cast: &Cast) -> JudgeSetup {
             Expect::Violates(check) => Some(check.0.into()),
             Expect::Pass => None,
         },
-        except: BTreeSet::new(),
+        except,
         patience: patience(scenario, &broker, &controller),
         keep: 0,
     }
@@ -394,6 +390,7 @@ fn report(
     outcome: Outcome,
     panic: Option<panics::Panic>,
     names: &SharedNames,
+    options: &Options,
 ) -> Run {
     let Outcome { digest, chains, steps, ended, judge, tally, faults, settled } = outcome;
     let events = tally.events();
@@ -408,7 +405,6 @@ fn report(
     if let Some(panic) = panic {
         violations.insert(0, panic.into_violation(ended));
     }
-    let named = scenario.properties.iter().filter(|p| p.check != CheckName::SOMETIMES).count();
     let name = |node: NodeId| names.get().node_name(node);
     Run {
         digest,
@@ -417,13 +413,7 @@ fn report(
         steps,
         goals,
         violations,
-        checks: if judge.is_none() {
-            0
-        } else if named > 0 {
-            named
-        } else {
-            crate::check::CATALOGUE.len()
-        },
+        checks: if judge.is_none() { 0 } else { looked_at(scenario, &options.without).len() },
         faults,
         acked: tally.acked().to_vec(),
         delivered: tally.delivered(),
@@ -431,9 +421,25 @@ fn report(
         settle_began: tally.settle_began(),
         settled,
         ended,
+        cpu: Duration::ZERO,
         names: RunNames::clone(&names.get()),
         events,
     }
+}
+
+/// The checks that look at a run of a scenario: those it names, or all of them, but for some. A panic is told
+/// whether or not the scenario asks.
+pub fn looked_at(scenario: &Scenario, without: &BTreeSet<&'static str>) -> Vec<&'static str> {
+    let named = scenario.properties.iter().map(|property| property.check);
+    let mut names: Vec<&str> = named.filter(|check| *check != CheckName::SOMETIMES).map(|it| it.0).collect();
+    names.dedup();
+    if names.is_empty() {
+        names = crate::check::CATALOGUE.iter().map(|check| check.name).collect();
+    } else if !names.contains(&"no_panics") {
+        names.push("no_panics");
+    }
+    names.retain(|name| !without.contains(name));
+    names
 }
 
 /// The seed of the `index`-th run of a series that begins with `base`.

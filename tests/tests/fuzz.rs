@@ -36,9 +36,12 @@ fn json(file: &Path) -> Value {
 
 /// The only campaign below `out`.
 fn campaign(out: &Path) -> PathBuf {
-    let mut dirs = fs::read_dir(out.join("fuzz")).expect("was made").flatten().map(|entry| entry.path());
+    let entries = fs::read_dir(out.join("fuzz")).expect("was made").flatten().map(|entry| entry.path());
+    let mut dirs = entries.filter(|path| !path.is_symlink());
     let dir = dirs.next().expect("one campaign");
     assert_eq!(dirs.next(), None);
+    let latest = fs::canonicalize(out.join("fuzz/latest")).expect("links");
+    assert_eq!(latest, fs::canonicalize(&dir).expect("is there"));
     dir
 }
 
@@ -71,7 +74,7 @@ fn shards_try_every_run_once_and_nothing_breaks() {
 fn a_planted_bug_is_found_kept_and_replayed() {
     let out = scratch("planted");
     let args = ["fuzz", "--seeds", "300", "--plant", "truncate-to-local-hw", "--stop-after", "1"];
-    let output = trial(&out, &args);
+    let output = trial(&out, &[&args[..], &["--shrink-time", "2s"]].concat());
     let text = said(&output);
     assert_eq!(output.status.code(), Some(1), "{text}{}", String::from_utf8_lossy(&output.stderr));
     assert!(text.contains("planted truncate-to-local-hw") && text.contains("\nFAIL  "), "{text}");
@@ -94,7 +97,8 @@ fn a_planted_bug_is_found_kept_and_replayed() {
 #[test]
 fn the_canary_is_caught_and_an_empty_net_is_told() {
     let out = scratch("canary");
-    let output = trial(&out, &["fuzz", "--canary", "--seeds", "300", "--stop-after", "1"]);
+    let output =
+        trial(&out, &["fuzz", "--canary", "--seeds", "300", "--stop-after", "1", "--shrink-time", "0s"]);
     assert_eq!(output.status.code(), Some(0), "{}", said(&output));
     // One run of a cluster with one broker cannot show it.
     let scenario = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cli/small.scenario.json");

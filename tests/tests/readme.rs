@@ -15,11 +15,11 @@ fn the_digest_in_the_readme_is_the_one_on_the_screen() {
 
 #[test]
 fn every_path_in_the_documents_exists() {
-    for document in ["README.md", "ARCHITECTURE.md"] {
+    for document in ["README.md", "ARCHITECTURE.md", "deploy/README.md"] {
         let text = std::fs::read_to_string(root().join(document)).expect("the document is there");
         let quoted = text.split('`').skip(1).step_by(2);
         let paths = quoted.filter(|word| {
-            let known = ["model/", "sim/", "tests/", "scenarios/", "snapshots/", ".ci/"];
+            let known = ["model/", "sim/", "tests/", "scenarios/", "snapshots/", ".ci/", "deploy/"];
             known.iter().any(|start| word.starts_with(start)) && !word.contains(['*', '<', ' ', '{'])
         });
         for path in paths {

@@ -9,6 +9,7 @@ use super::{Broker, Timer, lifecycle::Turn};
 use crate::{
     event::{BrokerState, Event},
     machine::{Channel, Effects, Outgoing},
+    museum::Bug,
     partition::isr::Adoption,
     protocol::{
         ErrorCode, Request, Response,
@@ -257,6 +258,15 @@ impl Broker {
         }
         self.note_refused(&proposal, error, true, effects);
         let museum = self.museum();
+        // A mutant: the controller may have taken what it has not answered.
+        if museum.has(Bug::IsrProposalForgotten)
+            && let Some(slot) = self.replicas.find(proposal.partition)
+            && let Some(leader) =
+                self.replicas.get_mut(slot).and_then(|replica| replica.partition.leader_mut())
+        {
+            leader.abandon_proposal();
+            return self.advance(now, slot, effects);
+        }
         self.proposals.retry(proposal, museum);
         self.channel.proposals_rest = true;
         self.timers.set(now.monotonic + PROPOSAL_RETRY, Timer::ProposalRetry);

@@ -97,7 +97,10 @@ impl Broker {
             self.metadata.since_snapshot = (0, now.monotonic);
             let image = self.metadata.image.to_snapshot();
             let cx = &mut Context { effects, correlation: &mut self.correlation };
-            self.quorum.take_snapshot(now, self.metadata.end, image, cx);
+            // KAFKA-14618, as on the controller.
+            let early = self.setup.museum.has(Bug::SnapshotIdOffByOne);
+            let end = self.metadata.end;
+            self.quorum.take_snapshot(now, end.before().filter(|_| early).unwrap_or(end), image, cx);
         }
     }
 
@@ -209,7 +212,10 @@ impl Broker {
         if self.replicas.get(slot).is_some_and(|replica| replica.partition.log.is_truncating()) {
             return;
         }
-        if image.leader == Some(me) {
+        // A mutant: what is said of nobody is not taken for said of oneself.
+        let goes_on = image.leader.is_none() && self.museum().has(Bug::LeadsWhileNobodyDoes);
+        let led = || self.replicas.get(slot).is_some_and(|replica| replica.partition.leader().is_some());
+        if image.leader == Some(me) || goes_on && led() {
             self.lead(now, slot, &image, effects);
         } else {
             self.follow(now, slot, &image, effects);

@@ -27,7 +27,6 @@ mod shutdown;
 mod tests;
 
 use alloc::{boxed::Box, collections::BTreeMap, string::ToString};
-use core::cmp::Ordering;
 
 use self::{
     checkpoints::Checkpoints,
@@ -61,7 +60,7 @@ use crate::{
 };
 
 /// What a broker wants to be woken for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Timer {
     /// A replica fetcher may go on, or has waited too long for an answer.
     Fetcher(NodeId),
@@ -83,39 +82,6 @@ enum Timer {
     LogStarts,
     /// Old records are to be deleted.
     Retention,
-}
-
-impl Timer {
-    /// By which it is compared: two timers are set and stopped for every fetch.
-    fn key(self) -> u64 {
-        let (kind, of) = match self {
-            Timer::Fetcher(leader) => (0, leader.0),
-            Timer::Log(slot) => (1, slot.number()),
-            Timer::IsrCheck => (2, 0),
-            Timer::ProposalRetry => (3, 0),
-            Timer::ForwardRetry => (4, 0),
-            Timer::Forwarded(id) => (5, id.0),
-            Timer::HighWatermarks => (6, 0),
-            Timer::RecoveryPoints => (7, 0),
-            Timer::LogStarts => (8, 0),
-            Timer::Retention => (9, 0),
-        };
-        kind << 32 | u64::from(of)
-    }
-}
-
-impl Ord for Timer {
-    #[inline]
-    fn cmp(&self, other: &Timer) -> Ordering {
-        self.key().cmp(&other.key())
-    }
-}
-
-impl PartialOrd for Timer {
-    #[inline]
-    fn partial_cmp(&self, other: &Timer) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
 }
 
 /// A broker process.

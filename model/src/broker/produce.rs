@@ -19,6 +19,7 @@ use crate::{
     event::Event,
     log::{Appended, batch::Batch},
     machine::{Caller, Effects, Outgoing},
+    museum::Bug,
     protocol::{
         ErrorCode, LeaderHint, PartitionRef, Response, TopicRef,
         produce::{Acks, PartitionProduce, ProduceRequest, ProduceResponse, Produced},
@@ -136,8 +137,10 @@ impl Broker {
         if let (true, Some(producer)) = (duplicate, stamp) {
             effects.note(Event::DuplicateAnswered { partition: partition.id(), producer, base: range.start });
         }
+        // Found by Jepsen in Bufstream 0.1.0: now and then a write was answered with offset zero.
+        let spurious = duplicate && museum.has(Bug::SpuriousZeroOffset);
         let produced = Produced {
-            base_offset: range.start,
+            base_offset: if spurious { Offset::ZERO } else { range.start },
             log_append_time: append_time.then_some(now.wall),
             log_start: partition.log.start(),
         };

@@ -242,12 +242,12 @@ impl Broker {
 
     /// Looks for followers that have lagged for too long.
     pub(super) fn check_isrs(&mut self, now: Now, effects: &mut Effects) {
-        let max_lag = self.config.replica_lag_time_max_ms;
+        let (museum, max_lag) = (self.museum(), self.config.replica_lag_time_max_ms);
         for slot in self.replicas.slots() {
             let Some(replica) = self.replicas.get(slot) else { continue };
             let Some(leader) = replica.partition.leader() else { continue };
             let end = replica.partition.log.written();
-            if let Some(isr) = leader.propose_shrink(end, now.monotonic, max_lag) {
+            if let Some(isr) = leader.propose_shrink(end, now.monotonic, max_lag, museum) {
                 self.propose(slot, isr, effects);
             }
         }
@@ -260,7 +260,7 @@ impl Broker {
     }
 
     fn propose(&mut self, slot: Slot, isr: NodeSet, effects: &mut Effects) {
-        let own_epoch = self.life.epoch();
+        let (museum, own_epoch) = (self.museum(), self.life.epoch());
         let Some(replica) = self.replicas.get_mut(slot) else { return };
         let partition = replica.partition.id();
         let Some(leader) = replica.partition.leader_mut() else { return };
@@ -281,7 +281,7 @@ impl Broker {
             partition_epoch: leader.partition_epoch,
             isr: isr.iter().map(|id| (id, known_as(id))).collect(),
         };
-        leader.proposed(isr);
+        leader.proposed(isr, museum);
         self.proposals.add(proposal);
     }
 

@@ -315,6 +315,7 @@ impl Broker {
     /// Our log has parted from the leader's: back to where they may agree.
     fn cut(&mut self, now: Now, slot: Slot, theirs: EpochEnd, effects: &mut Effects) {
         let single_round = self.museum().has(Bug::EpochLookupSingleRound);
+        let forbidden = self.museum().has(Bug::LogTruncationNotAllowed);
         let Some(held) = self.replicas.get_mut(slot).map(|replica| &mut replica.partition) else { return };
         let end = held.log.end();
         let to = if single_round {
@@ -326,6 +327,8 @@ impl Broker {
         } else {
             cut_at(end, theirs, |epoch| held.log.epochs().end_for(epoch, end))
         };
+        // KAFKA-3410: with unclean elections forbidden a broker halted rather than cut what its leader lacks.
+        assert!(!forbidden, "halting because log truncation is not allowed for {}", held.id());
         let why = TruncateReason::Diverged;
         held.truncate(now, to, why, &mut effects.disk, &mut effects.events);
         self.watch_log(Some(slot));
@@ -356,7 +359,10 @@ impl Broker {
         }
         let unwritten = held.log.written() < held.log.end();
         if let Some(follower) = held.follower_mut() {
-            follower.leader_high_watermark = Some(fetched.high_watermark);
+            // A mutant: as far as it has written itself.
+            let own = museum.has(Bug::FollowerHwIsLogEnd);
+            let theirs = if own { Offset(u64::MAX) } else { fetched.high_watermark };
+            follower.leader_high_watermark = Some(theirs);
             follower.leader_log_start = Some(fetched.log_start);
             if museum.has(Bug::EpochLookupSingleRound) {
                 follower.tells_last_epoch = false;

@@ -17,13 +17,6 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Slot(u32);
 
-impl Slot {
-    /// Its number.
-    pub fn number(self) -> u32 {
-        self.0
-    }
-}
-
 /// One replica and who waits for it.
 #[derive(Clone, Debug)]
 pub struct Replica {

@@ -9,12 +9,13 @@ use smallvec::SmallVec;
 use super::{
     Asked, Consumer,
     polling::Fetched,
-    positions::{PartitionIndex, State},
+    positions::{Partition, PartitionIndex, State},
 };
 use crate::{
     client::is_invalid_metadata,
     event::SeekReason,
     machine::Effects,
+    museum::Bug,
     protocol::{
         ErrorCode, LeaderHint, PartitionRef, Request,
         fetch::{FetchRequest, FetchResponse, PartitionFetch},
@@ -36,7 +37,9 @@ impl Consumer {
         let mut partitions = Vec::with_capacity(wanted.len());
         let mut asked: SmallVec<[(PartitionIndex, Offset); 2]> = SmallVec::new();
         let (before, from) = wanted.split_at(wanted.partition_point(|at| *at < turn));
-        for at in from.iter().chain(before) {
+        // A mutant: nobody gets a turn but the first.
+        let only = self.museum.has(Bug::FirstPartitionOnly).then(|| self.first_of(broker));
+        for at in from.iter().chain(before).filter(|at| only.is_none_or(|it| it == **at)) {
             let partition = &self.partitions[at.0];
             let (Some(position), Some(known)) =
                 (partition.position, self.view.partition(partition.topic, partition.partition))
@@ -66,6 +69,12 @@ impl Consumer {
         });
         self.fetching.insert(broker);
         self.net.send(now.monotonic, broker, request, Asked::Fetch(asked), effects);
+    }
+
+    /// The first assigned partition that a broker leads.
+    fn first_of(&self, broker: NodeId) -> PartitionIndex {
+        let leads = |it: &Partition| self.view.leadership(it.topic, it.partition).leader == Some(broker);
+        PartitionIndex(self.partitions.iter().position(|it| it.assigned && leads(it)).unwrap_or(0))
     }
 
     pub(super) fn fetched(

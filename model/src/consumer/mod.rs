@@ -26,7 +26,7 @@ use crate::{
     event::{Event, SeekReason},
     flat::{FlatMap, FlatSet},
     machine::{Channel, Effects, Halt, Input, Machine},
-    museum::Museum,
+    museum::{Bug, Museum},
     node::Setup,
     protocol::{ErrorCode, Response, list_offsets::OffsetSpec, metadata::MetadataResponse},
     rng::Rng,
@@ -231,7 +231,15 @@ impl Consumer {
     fn pause(&mut self, now: Now, which: &[NamedPartition], paused: bool, effects: &mut Effects) {
         for named in which {
             let at = self.index_of(named);
-            self.partitions[at.0].paused = paused;
+            let partition = &mut self.partitions[at.0];
+            let resumes = core::mem::replace(&mut partition.paused, paused) && !paused;
+            if resumes && self.museum.has(Bug::ResumeAtStaleFetchPosition) {
+                // librdkafka #4686: it went on where it had fetched last, not where the application was.
+                let stale = partition.handed_from.filter(|_| partition.state == State::Fetching);
+                if let (Some(position), Some(stale)) = (&mut partition.position, stale) {
+                    position.offset = stale;
+                }
+            }
             self.place(now.monotonic, at, effects);
         }
         if !paused && !self.buffered.is_empty() {

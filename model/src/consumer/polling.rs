@@ -15,6 +15,7 @@ use crate::{
     event::{Event, Payload},
     log::batch::{Batch, Batches},
     machine::Effects,
+    museum::Bug,
     time::Now,
     units::{Offset, TopicPartition},
 };
@@ -79,6 +80,7 @@ impl Consumer {
     fn hand_on(&mut self, now: Now, fetched: &mut Fetched, most: u32, effects: &mut Effects) -> u32 {
         let partition = &mut self.partitions[fetched.at.0];
         let reads = partition.assigned && partition.state == State::Fetching;
+        partition.handed_from = Some(fetched.next);
         let here = partition.position.as_mut().filter(|position| reads && position.offset == fetched.next);
         let Some(position) = here else {
             fetched.batches = Batches::new().into_iter();
@@ -103,6 +105,10 @@ impl Consumer {
                     continue;
                 }
                 if given == most {
+                    // A mutant: what is left of a batch is for the next poll.
+                    if self.museum.has(Bug::PollDropsTheRest) {
+                        position.offset = batch.end_offset();
+                    }
                     fetched.next = position.offset;
                     return given;
                 }

@@ -80,6 +80,8 @@ pub struct Partition {
     pub failures: u32,
     /// Until when it is left alone after a failure.
     pub rests_until: Instant,
+    /// Where what was handed on last begins. Only the museum goes back there.
+    pub handed_from: Option<Offset>,
     pub(super) place: Place,
 }
 
@@ -96,6 +98,7 @@ impl Partition {
             position: None,
             failures: 0,
             rests_until: Instant::ZERO,
+            handed_from: None,
             place: Place::Idle,
         }
     }

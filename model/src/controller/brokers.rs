@@ -46,8 +46,13 @@ pub(super) fn register(
         None => {
             let clean =
                 existing.is_some_and(|existing| request.previous_broker_epoch == Some(existing.epoch));
+            // A mutant: nobody asked how the last life ended.
+            let clean = clean || view.museum.has(Bug::UncleanRestartCountsAsClean);
+            // A mutant: a new life gets a new epoch.
+            let former = existing.filter(|_| view.museum.has(Bug::BrokerEpochGoesBack));
             let registration = BrokerImage {
-                epoch: BrokerEpoch(context.next.0),
+                epoch: former
+                    .map_or(BrokerEpoch(context.next.0), |it| BrokerEpoch(it.epoch.0.saturating_sub(1))),
                 incarnation: request.incarnation,
                 clean,
                 fenced: true,
@@ -179,7 +184,10 @@ pub(super) fn fence(view: View<'_>, broker: NodeId) -> Vec<Record> {
 
 fn unfence(view: View<'_>, broker: NodeId, epoch: BrokerEpoch) -> Vec<Record> {
     let mut records = vec![change(broker, epoch, Some(false), None)];
-    records.extend(leaders::with(view, broker));
+    // A mutant: what nobody leads is for it to lead.
+    if !view.museum.has(Bug::UnfenceElectsNobody) {
+        records.extend(leaders::with(view, broker));
+    }
     records
 }
 

@@ -65,6 +65,14 @@ impl Sessions {
         }
     }
 
+    /// The same as `leave`, but what everybody must have is raised each time. Only the museum does that.
+    pub fn leave_later(&mut self, broker: NodeId, end: Offset) {
+        self.leave(broker, end);
+        if let Some(session) = self.brokers.get_mut(&broker).filter(|session| !session.fenced) {
+            session.leaves_at = Some(end);
+        }
+    }
+
     /// The broker is fenced: its session is over.
     pub fn fence(&mut self, broker: NodeId) {
         if let Some(session) = self.forget(broker) {

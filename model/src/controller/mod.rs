@@ -78,6 +78,8 @@ pub struct Controller {
     snapshot: SnapshotDue,
     /// Set once it was told to shut down: when it stops in any case.
     stops_at: Option<Instant>,
+    /// The epoch in which it is not active any more although it leads the quorum. Only the museum has one.
+    renounced: Option<LeaderEpoch>,
 }
 
 /// What only the active controller knows.
@@ -115,6 +117,7 @@ impl Controller {
             rng,
             snapshot: SnapshotDue::default(),
             stops_at: None,
+            renounced: None,
         }
     }
 
@@ -229,6 +232,11 @@ impl Controller {
             && let Err(error) = self.append(now, &decision.records, effects)
         {
             answer(caller, decision.reply.map(|reply| refusal::in_place_of(reply, error)), effects);
+            // KAFKA-13104: after an error it was active no more, but went on leading the quorum.
+            if self.setup.museum.has(Bug::ControllerRenouncesRaftKeeps) {
+                self.renounced = self.active.as_ref().map(|active| active.epoch);
+                self.resign(effects);
+            }
             return 0;
         }
         self.hear(now, question, decision.reply.as_ref());
@@ -284,7 +292,13 @@ impl Controller {
                 let Ok(standing) = reply.result else { return };
                 active.sessions.touch(now, request.broker, standing.fenced, request.metadata_end);
                 if request.want_shutdown && !standing.fenced {
-                    active.sessions.leave(request.broker, self.shard.appended().unwrap_or_default());
+                    let end = self.shard.appended().unwrap_or_default();
+                    // KAFKA-14292: each heartbeat raised it, and the others were never seen to have it.
+                    if self.setup.museum.has(Bug::ControlledShutdownOffsetMoves) {
+                        active.sessions.leave_later(request.broker, end);
+                    } else {
+                        active.sessions.leave(request.broker, end);
+                    }
                 }
             }
             (Question::Request(_), Some(Response::AllocateProducerIds(reply))) => {
@@ -342,6 +356,7 @@ impl Controller {
         if let Some(epoch) = leads
             && self.active.is_none()
             && self.stops_at.is_none()
+            && self.renounced != Some(epoch)
             && (early || self.quorum.has_committed_own_epoch())
         {
             self.activate(now, epoch, effects);
@@ -416,7 +431,10 @@ impl Controller {
             self.snapshot = SnapshotDue { bytes: 0, since: now.monotonic };
             let image: Bytes = self.shard.committed().to_snapshot();
             let cx = &mut Context { effects, correlation: &mut self.correlation };
-            self.quorum.take_snapshot(now, self.shard.applied(), image, cx);
+            // KAFKA-14618: the id was that of the last record in it, not of the one after.
+            let early = self.setup.museum.has(Bug::SnapshotIdOffByOne);
+            let end = self.shard.applied();
+            self.quorum.take_snapshot(now, end.before().filter(|_| early).unwrap_or(end), image, cx);
         }
     }
 

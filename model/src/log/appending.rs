@@ -51,17 +51,35 @@ impl Log {
         self.check(&batch)?;
         if let Some(stamp) = batch.header().producer.filter(|_| self.config.producers) {
             let count = RecordCount(u64::from(batch.header().record_count));
-            if let Verdict::Duplicate(had) = self.producers.judge(stamp, count)? {
+            // A mutant: what stands in the log already is taken for new.
+            if let Verdict::Duplicate(had) = self.producers.judge(stamp, count)?
+                && !self.museum.has(Bug::RetryAppendedAgain)
+            {
                 return Ok(Appended::Duplicate(had.base..had.end()));
             }
         }
         if self.config.timestamp_type == TimestampType::LogAppendTime && !batch.is_control() {
             batch = batch.with_append_time(now.wall);
         }
-        batch.assign(self.end, epoch);
+        batch.assign(self.next_offset(&batch), epoch);
         let range = batch.base_offset()..batch.end_offset();
         self.append(now, batch, ReplicaRole::Leader, disk, events);
         Ok(Appended::New(range))
+    }
+
+    /// The offset that the first record of a batch gets.
+    fn next_offset(&self, batch: &Batch) -> Offset {
+        // KAFKA-7866: a batch was in its file when its index failed, and the end was not moved past it; here it
+        // is the first batch of a segment that this befalls.
+        if self.museum.has(Bug::DuplicateOffsetAfterIndexFailure)
+            && let (Some(last), Some(active)) = (self.tail.last(), self.active())
+            && last.base_offset() == active.base
+            && active.base > Offset::ZERO
+        {
+            let again = self.end.0.saturating_sub(u64::from(batch.header().record_count));
+            return Offset(again.max(active.base.0));
+        }
+        self.end
     }
 
     fn check(&self, batch: &Batch) -> Result<(), ErrorCode> {

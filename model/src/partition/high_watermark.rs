@@ -46,7 +46,9 @@ impl Leader {
                 end = end.min(remote.log_end?);
             }
         }
-        (end > bounds.current).then_some(end)
+        // A mutant: whoever lags and is about to join took it back.
+        let moves = end > bounds.current || museum.has(Bug::HwGoesBack) && end < bounds.current;
+        moves.then_some(end)
     }
 
     fn counts(
@@ -110,7 +112,7 @@ mod tests {
         let mut leader = leader([1, 2], Offset(0), LeaderEpoch(1));
         leader.fetched_for_test(2, Offset(9), Instant(1), Offset(9));
         leader.fetched_for_test(3, Offset(4), Instant(1), Offset(9));
-        leader.proposed(nodes([1, 2, 3]));
+        leader.proposed(nodes([1, 2, 3]), Museum::CLOSED);
         assert_eq!(leader.next_high_watermark(bounds(0, 9, 1), nobody, Museum::CLOSED), Some(Offset(4)));
         #[cfg(feature = "museum")]
         assert_eq!(

@@ -240,6 +240,11 @@ impl Partition {
         if acks_all && leader.is_under_min_isr(self.min_isr) && !museum.has(Bug::AcksAllWithoutMinIsr) {
             return Err(ErrorCode::NotEnoughReplicas);
         }
+        // A mutant: just enough are enough.
+        let just_enough = || leader.isr.committed().len() <= leader.effective_min_isr(self.min_isr);
+        if acks_all && museum.has(Bug::MinIsrOffByOne) && just_enough() {
+            return Err(ErrorCode::NotEnoughReplicas);
+        }
         let epoch = leader.epoch;
         self.log.append_leader(now, batch, epoch, &mut effects.disk, &mut effects.events)
     }

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     event::Event,
-    log::batch::ProducerStamp,
+    log::batch::{Batch, ProducerStamp},
     machine::Effects,
     museum::Bug,
     protocol::{
@@ -204,7 +204,28 @@ impl Producer {
             effects.note(Event::BatchRetried { partition, attempt: batch.attempts, error, base_sequence });
         }
         let sent = Sent { batch: id, queue: at, partition, stamp: batch.stamp, count: batch.count() };
-        Some((PartitionProduce { partition: PartitionRef::from(partition), batch: batch.sealed() }, sent))
+        let (again, mut sealed) = (batch.attempts > 0, batch.sealed());
+        if again && self.museum.has(Bug::BufferReusedWhileInFlight) {
+            sealed = self.overwritten(at, sealed);
+        }
+        Some((PartitionProduce { partition: PartitionRef::from(partition), batch: sealed }, sent))
+    }
+
+    /// KAFKA-19012: a batch's buffer went back to the pool while it was in flight, and what was sent then was
+    /// what another partition had put there.
+    fn overwritten(&mut self, at: QueueIndex, sealed: Batch) -> Batch {
+        let others = self.accumulator.queues().filter(|other| *other != at);
+        let fronts = others.filter_map(|other| {
+            let queue = self.accumulator.queue(other);
+            queue.sequences.tracked().front().or(queue.waiting.front()).copied()
+        });
+        let Some(other) = fronts.into_iter().next() else { return sealed };
+        let stamp = sealed.header().producer;
+        let count = sealed.header().record_count;
+        match self.accumulator.batch_mut(other).map(|batch| batch.sealed()) {
+            Some(foreign) if foreign.header().record_count == count => foreign.with_producer(stamp),
+            _ => sealed,
+        }
     }
 
     /// Starts a queue's numbers again if that is wanted and nothing it numbered can be in the log without our

@@ -7,6 +7,7 @@ use core::time::Duration;
 
 use super::{Context, Quorum, Role, peers::What};
 use crate::{
+    museum::Bug,
     protocol::{
         ErrorCode, Request,
         quorum::{
@@ -52,7 +53,9 @@ impl Quorum {
     /// Whether it would give, or gives, its vote. The epochs agree.
     fn grants(&self, request: &VoteRequest) -> bool {
         let own = self.last();
-        let up_to_date = (request.last.epoch, request.last.end) >= (own.epoch, own.end);
+        let (theirs, ours) = ((request.last.epoch, request.last.end), (own.epoch, own.end));
+        // A mutant: who is level may be elected, too.
+        let up_to_date = theirs > ours || theirs == ours && !self.museum.has(Bug::VoteNeedsLongerLog);
         match &self.role {
             Role::Leader(_) => false,
             // KIP-996: one who hears from a leader keeps it. One who has never fetched from it may doubt it.

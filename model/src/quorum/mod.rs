@@ -43,7 +43,7 @@ use crate::{
     event::Event,
     log::{Log, config::LogConfig},
     machine::{Caller, Channel, ConnectionId, Disconnect, Effects},
-    museum::Museum,
+    museum::{Bug, Museum},
     node::Setup,
     protocol::{Request, Response},
     rng::Rng,
@@ -280,7 +280,10 @@ impl Quorum {
         cx: &mut Context<'_>,
     ) -> bool {
         let ours = self.is_ours(peer, channel);
-        if ours {
+        if ours && !self.is_voter() && self.museum.has(Bug::FetchLostWithConnection) {
+            // A mutant: nobody is told that the answer will not come.
+            self.peers.forget_time(peer, channel);
+        } else if ours {
             self.peers.disconnected(peer, channel, now.monotonic + self.config.retry_backoff);
             self.pump(now, cx);
         }

@@ -123,6 +123,14 @@ impl Peers {
         }
     }
 
+    /// Nobody looks after what was asked of `peer` any more, and its answer is still waited for. Only the museum
+    /// does that.
+    pub(super) fn forget_time(&mut self, peer: NodeId, channel: Channel) {
+        if let Some(peer) = self.all.get_mut(&peer) {
+            peer.unanswered.retain(|(_, of, _)| *of != channel);
+        }
+    }
+
     /// `peer` is not asked before `until`.
     pub(super) fn rest(&mut self, peer: NodeId, until: Instant) {
         if let Some(peer) = self.all.get_mut(&peer) {

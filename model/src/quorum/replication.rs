@@ -191,6 +191,10 @@ impl Quorum {
             }
             _ => {}
         }
+        // A mutant: a log that is not longer than ours may still have parted from it.
+        if self.museum.has(Bug::MetadataEpochNotCompared) && offset <= self.log.end() {
+            return Fit::Valid;
+        }
         let end = self.end_of_epoch(epoch);
         if end.epoch != epoch || end.end < offset { Fit::Diverging(end) } else { Fit::Valid }
     }
@@ -442,7 +446,9 @@ impl Quorum {
         let own = self.end_of_epoch(leaders.epoch);
         let to = if own.epoch == leaders.epoch { own.end.min(leaders.end) } else { own.end };
         let high_watermark = self.high_watermark.unwrap_or(self.log.start());
-        if to < high_watermark {
+        // A mutant: what is not committed begins right at the high watermark, and may be cut off.
+        let refused = to == high_watermark && self.museum.has(Bug::TruncationRefusedAtHw);
+        if to < high_watermark || refused {
             // Somebody has lost what was committed. Kafka ends the process here (KAFKA-12460); this one stays,
             // refuses, and does not catch up.
             self.peers.rest(from, now.monotonic + self.config.fetch_timeout);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use trial_model::{
     event::{Event, EventKind},
     time::Instant,
-    units::{NodeId, Offset, TopicPartition},
+    units::{NodeId, NodeSet, Offset, TopicPartition},
 };
 
 use super::{Check, CheckInfo, Found, Hears, Name, Scene, safety};
@@ -17,7 +17,7 @@ const BEGIN_WITHIN: Duration = Duration::from_secs(1);
 pub(super) const INFO: CheckInfo = safety(
     "snapshot_covers_log_start",
     "WB-RaftSnapshot",
-    "A metadata log that does not begin at zero has a complete snapshot that reaches at least to its start.",
+    "A metadata log that does not begin at zero has a complete snapshot that reaches at least to its start, and a snapshot that is there can be read.",
 );
 
 /// Which nodes came back with a log that begins later, where, and since when they have known more to be
@@ -25,6 +25,10 @@ pub(super) const INFO: CheckInfo = safety(
 #[derive(Default)]
 struct SnapshotCoversLogStart {
     back: Vec<(NodeId, Offset, Option<Instant>)>,
+    /// The snapshot that each node began from last, and when.
+    loaded: Vec<(NodeId, Offset, Instant)>,
+    /// The disks that may give back something else than was written.
+    damaged: NodeSet,
 }
 
 pub(super) fn check() -> Box<dyn Check> {
@@ -40,6 +44,7 @@ impl Check for SnapshotCoversLogStart {
                 EventKind::SnapshotLoaded,
                 EventKind::SnapshotWritten,
                 EventKind::QuorumHighWatermarkAdvanced,
+                EventKind::DiskFailed,
             ],
             ticks: true,
             ..Hears::default()
@@ -47,8 +52,12 @@ impl Check for SnapshotCoversLogStart {
     }
 
     fn world(&mut self, _scene: Scene<'_>, event: &WorldEvent, _found: &mut Found) {
-        if let WorldEvent::NodeStopped { node, .. } = event {
-            self.back.retain(|(who, ..)| who != node);
+        match event {
+            WorldEvent::NodeStopped { node, .. } => self.back.retain(|(who, ..)| who != node),
+            WorldEvent::DiskDamaged { node, .. } => {
+                self.damaged.insert(*node);
+            }
+            _ => {}
         }
     }
 
@@ -64,8 +73,13 @@ impl Check for SnapshotCoversLogStart {
             }
             Event::SnapshotLoaded { end, .. } | Event::SnapshotWritten { end, .. } => {
                 self.back.retain(|(who, start, _)| *who != node || *start > end);
+                if matches!(event, Event::SnapshotLoaded { .. }) {
+                    self.loaded.retain(|(who, ..)| *who != node);
+                    self.loaded.push((node, end, scene.at));
+                }
                 return;
             }
+            Event::DiskFailed { ref file, .. } => return self.unread(scene, file, found),
             Event::QuorumHighWatermarkAdvanced { to, .. } => {
                 let known = self
                     .back
@@ -94,6 +108,24 @@ impl Check for SnapshotCoversLogStart {
     }
 }
 
+impl SnapshotCoversLogStart {
+    /// Whoever begins from a snapshot and halts over it has found something else than a snapshot in its file.
+    fn unread(&self, scene: Scene<'_>, file: &str, found: &mut Found) {
+        let node = scene.node;
+        let now = self.loaded.iter().find(|(who, _, at)| *who == node && *at == scene.at);
+        let Some((_, end, _)) = now.filter(|_| file.contains(".checkpoint") && !self.damaged.contains(node))
+        else {
+            return;
+        };
+        found.report(INFO.name, Some(TopicPartition::METADATA), |n| {
+            (
+                format!("the metadata snapshot of {} to {end} cannot be read", Name(n, node)),
+                vec![("snapshot", format!("to {end}")), ("file", file.to_string())],
+            )
+        });
+    }
+}
+
 fn tell(node: NodeId, start: Offset, snapshot: Option<Offset>, found: &mut Found) {
     found.report(INFO.name, Some(TopicPartition::METADATA), |n| {
         (
@@ -109,12 +141,13 @@ fn tell(node: NodeId, start: Offset, snapshot: Option<Offset>, found: &mut Found
 #[cfg(test)]
 mod tests {
     use trial_model::{
+        disk::DiskError,
         event::{Event, LogStartReason},
         units::{LeaderEpoch, Offset, TopicPartition},
     };
 
     use super::{super::testing::*, INFO};
-    use crate::world_event::Stop;
+    use crate::world_event::{Stop, WorldEvent};
 
     fn moved(to: u64) -> Event {
         let (from, to, why) = (Offset(0), Offset(to), LogStartReason::Snapshot);
@@ -147,6 +180,20 @@ mod tests {
             }
             bench.wait(2);
             assert_eq!(bench.fired(), u64::from(!loaded));
+        }
+    }
+
+    #[test]
+    fn a_snapshot_that_came_back_empty_is_noticed_unless_the_disk_is_known_to_lie() {
+        for (file, lies, times) in [("0-10.checkpoint", false, 1), ("0-10.checkpoint", true, 0), ("0.log", false, 0)]
+        {
+            let mut bench = Bench::of(INFO.name);
+            if lies {
+                bench.world(WorldEvent::DiskDamaged { node: c(1), hit: None });
+            }
+            bench.say(c(1), Event::SnapshotLoaded { end: Offset(10), epoch: LeaderEpoch(1) });
+            bench.say(c(1), Event::DiskFailed { file: file.into(), error: DiskError::Io });
+            assert_eq!(bench.fired(), times, "{file} {lies}");
         }
     }
 }

@@ -25,7 +25,7 @@ use crate::{
     run::{Engine, Options},
     scenario::{
         Scenario,
-        values::{BugName, Seed},
+        values::{BugName, CheckName, Seed},
     },
     simulate,
     trace::{JsonLines, Reader},
@@ -58,6 +58,8 @@ pub struct DigestOf {
     engine: EngineName,
     #[arg(long)]
     plant: Vec<BugName>,
+    #[arg(long, value_parser = input::check_name)]
+    without_check: Vec<CheckName>,
     /// The events, one a line, instead.
     #[arg(long)]
     lines: bool,
@@ -297,7 +299,8 @@ pub fn digest(it: &DigestOf, output: &mut Output) -> Exit {
     };
     let readers: Vec<Box<dyn Reader>> =
         if it.lines { vec![Box::new(JsonLines::new(io::BufWriter::new(io::stdout())))] } else { Vec::new() };
-    let run = simulate(&scenario, it.seed.0.0, Options { engine, readers, ..Options::default() });
+    let without = it.without_check.iter().map(|check| check.0).collect();
+    let run = simulate(&scenario, it.seed.0.0, Options { engine, readers, without, ..Options::default() });
     if !it.lines {
         output.say(&format!("{}\n", run.digest.hex()));
     }

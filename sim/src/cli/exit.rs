@@ -23,10 +23,6 @@ pub enum Exit {
     Internal,
     /// Interrupted; what was found is saved.
     Interrupted,
-    /// For `git bisect run`: this build cannot be judged.
-    Skip,
-    /// For `git bisect run`: go no further.
-    Abort,
 }
 
 impl Exit {
@@ -41,19 +37,22 @@ impl Exit {
             Exit::OtherFormat => 5,
             Exit::Internal => 70,
             Exit::Interrupted => 130,
-            Exit::Skip => 125,
-            Exit::Abort => 129,
         }
     }
 
-    /// The same for `git bisect run`, which reads 125 as "cannot say" and everything above 127 as "stop".
-    #[must_use]
-    pub const fn for_bisect(self) -> Exit {
-        match self {
-            Exit::Usage | Exit::Inconclusive | Exit::OtherFormat => Exit::Skip,
-            Exit::NotDeterministic | Exit::Internal => Exit::Abort,
-            exit => exit,
-        }
+    /// The way of ending that has this code; a bug in the tool for any other.
+    pub fn of_code(code: u8) -> Exit {
+        use Exit as E;
+        let all = [
+            E::Ok,
+            E::Failed,
+            E::Usage,
+            E::Inconclusive,
+            E::NotDeterministic,
+            E::OtherFormat,
+            E::Interrupted,
+        ];
+        all.into_iter().find(|exit| exit.code() == code).unwrap_or(Exit::Internal)
     }
 }
 

@@ -5,13 +5,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{
-    Exit, Output,
-    rundir::{self, Unreadable},
-};
+use trial_model::museum::Bug;
+
+use super::{Exit, Output};
 use crate::scenario::{
     self, Change, Scenario, Source, diagnostic,
-    values::{BugName, Seed},
+    values::{BugName, CheckName},
 };
 
 /// A scenario and the file it came from.
@@ -35,44 +34,28 @@ pub fn load(path: &Path, changes: &[Change], output: &mut Output) -> Result<Load
     }
 }
 
-/// A scenario and the seed under which it is to run again.
-pub struct Again {
-    /// What to run, its planted bugs included.
-    pub scenario: Scenario,
-    /// Under which seed.
-    pub seed: Seed,
-}
-
-/// What a repro, a scenario or the directory of a run says to run again; `seed` and `plant` are what the
-/// command line adds.
-pub fn again(what: &Path, seed: Option<Seed>, plant: &[BugName], output: &mut Output) -> Result<Again, Exit> {
-    let (file, recorded) = if what.is_dir() {
-        let left = rundir::read(what).map_err(|why| match why {
-            Unreadable::Damaged(why) => output.fail(Exit::Usage, &why),
-            Unreadable::OtherFormat(why) => output.fail(Exit::OtherFormat, &why),
-        })?;
-        (what.join("scenario.json"), Some(left.summary.seed))
-    } else {
-        (what.to_path_buf(), None)
-    };
-    let mut scenario = load(&file, &[], output)?.scenario;
-    let told = scenario.origin.as_ref().and_then(|origin| origin.seed);
-    let Some(seed) = seed.or(recorded).or(scenario.seed).or(told) else {
-        let why = format!("{} pins no seed: say with --seed which run you mean", file.display());
-        return Err(output.fail(Exit::Usage, &why));
-    };
-    for bug in plant.iter().filter(|bug| !scenario.plant.contains(bug)).copied().collect::<Vec<_>>() {
-        scenario.plant.push(bug);
-    }
-    Ok(Again { scenario, seed })
-}
-
 /// `PATH=VALUE` of `--set`: a value that is JSON is taken as JSON, any other as a string.
 pub fn change(text: &str) -> Result<Change, String> {
     let (path, value) = text.split_once('=').ok_or("write PATH=VALUE, such as faults.0.for=100ms")?;
     let path = self::path(path)?;
     let value = serde_json::from_str(value).unwrap_or_else(|_| value.into());
     Ok(Change { path, value })
+}
+
+/// The name of a historical bug; the nearest one is told of one that is not.
+pub fn bug_name(text: &str) -> Result<BugName, String> {
+    text.parse().map_err(|_| {
+        let nearest = diagnostic::suggest(text, Bug::ALL.iter().map(|bug| bug.slug()));
+        format!("there is no bug `{text}`: {}", nearest.unwrap_or_else(|| "see `trial list bugs`".into()))
+    })
+}
+
+/// The name of a check; a goal is none.
+pub fn check_name(text: &str) -> Result<CheckName, String> {
+    match text.parse::<CheckName>()? {
+        CheckName::SOMETIMES => Err("`sometimes` is a goal, not a check: see `trial list properties`".into()),
+        check => Ok(check),
+    }
 }
 
 /// A place in a scenario: `faults.0.for`.

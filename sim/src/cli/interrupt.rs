@@ -1,4 +1,4 @@
-//! What if somebody presses ctrl-c? The run ends where it is, and what was found is saved.
+//! What if somebody presses ctrl-c, or a scheduler sends SIGTERM? The run ends where it is, and what was found is saved.
 
 use std::sync::{
     Once,

@@ -14,7 +14,7 @@ use crate::{
     run::{Engine, Options},
     scenario::{
         Scenario,
-        values::{Seed, Span},
+        values::{CheckName, Seed, Span},
     },
     simulate,
     trace::Reader,
@@ -73,6 +73,8 @@ pub struct Launch<'a> {
     pub until: Option<Span>,
     /// Whether to end it with the first violation.
     pub stop_at_first: bool,
+    /// The checks that do not look.
+    pub without: Vec<CheckName>,
     /// Whether to draw a bar.
     pub bar: bool,
 }
@@ -92,6 +94,7 @@ impl Launch<'_> {
             engine: self.engine.engine(self.seed)?,
             until: self.until.map(|until| Instant(until.nanos())),
             stop_at_first: self.stop_at_first,
+            without: self.without.iter().map(|check| check.0).collect(),
             readers,
             progress: Some(going_on(&clock)),
             ..Options::default()
@@ -111,6 +114,7 @@ impl Launch<'_> {
             took,
             until: self.until,
             stop_at_first: self.stop_at_first,
+            without: self.without.clone(),
             cut_short,
         };
         Ok(Summary::of(self.scenario, &run, &around))

@@ -13,13 +13,14 @@ mod nemesis;
 mod launch;
 mod run;
 mod replay;
-mod look;
 mod shrink;
-mod explain;
-mod diff;
 mod fuzz;
 mod findings;
+mod campaign_reports;
+mod merge;
 mod museum;
+mod bench;
+mod gate;
 mod compare;
 mod determinism;
 mod check;
@@ -60,12 +61,10 @@ enum Command {
     Replay(replay::Replay),
     /// Find the least that still fails: fewer faults, nodes, clients and settings, triggers for times.
     Shrink(shrink::Shrink),
-    /// Say why a run fails: the events that led there, and which decision was wrong.
-    Explain(explain::Explain),
-    /// Say where two runs part, and what is different at a moment.
-    Diff(diff::Diff),
     /// Run drawn clusters, or scenarios under drawn seeds and faults, until a promise breaks.
     Fuzz(fuzz::Fuzz),
+    /// Join the shards of a campaign into one summary.
+    Merge(merge::Merge),
     /// Historical bugs of Kafka that can be switched back on, and how soon they are found.
     Museum(museum::Museum),
     /// Write a scenario to begin with, commented and ready to run.
@@ -85,6 +84,9 @@ enum Command {
     },
     /// Print the manual page.
     Man,
+    /// Make runs for a campaign.
+    #[command(hide = true)]
+    FuzzWorker(fuzz::worker::FuzzWorker),
     /// Print the digest of one run, or its events: how another process is asked.
     #[command(hide = true)]
     Digest(determinism::DigestOf),
@@ -168,6 +170,11 @@ impl FromStr for Report {
     }
 }
 
+/// Whether this is GitHub, and somebody wants that noticed.
+fn on_github(common: &Common) -> bool {
+    !common.no_ci && std::env::var_os("GITHUB_ACTIONS").is_some_and(|value| value == "true")
+}
+
 /// Runs the program.
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -206,9 +213,9 @@ fn dispatch(cli: &Cli, output: &mut Output) -> Exit {
         Command::Run(it) => run::main(it, common, output),
         Command::Replay(it) => replay::main(it, common, output),
         Command::Shrink(it) => shrink::main(it, common, output),
-        Command::Explain(it) => explain::main(it, common, output),
-        Command::Diff(it) => diff::main(it, common, output),
         Command::Fuzz(it) => fuzz::main(it, common, output),
+        Command::Merge(it) => merge::main(it, common, output),
+        Command::FuzzWorker(it) => fuzz::worker::main(it, output),
         Command::Museum(it) => museum::main(it, common, output),
         Command::New(it) => new::main(it, common, output),
         Command::Check(it) => check::main(it, common, output),

@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 
 use super::{
     Common, Exit, Format, Output, ReportKind,
-    input::{self, Loaded},
+    input::{self, Loaded, check_name},
     interrupt,
     launch::{EngineName, Launch},
     nemesis,
@@ -20,7 +20,7 @@ use crate::{
     report::{Summary, ci, human},
     scenario::{
         Change,
-        values::{BugName, Seed, Span},
+        values::{BugName, CheckName, Seed, Span},
     },
     trace::Reader,
 };
@@ -37,7 +37,7 @@ pub struct Run {
     #[arg(long, value_name = "NAME|FILE")]
     nemesis: Option<String>,
     /// Switch on a historical bug (`trial list bugs`).
-    #[arg(long, value_name = "BUG")]
+    #[arg(long, value_name = "BUG", value_parser = input::bug_name)]
     plant: Vec<BugName>,
     /// Change a value of the scenario: faults.0.for=100ms, topology.broker_config[min.insync.replicas]=2.
     #[arg(long, value_name = "PATH=VALUE", value_parser = input::change)]
@@ -48,6 +48,9 @@ pub struct Run {
     /// Whether to end with the first violation.
     #[arg(long, value_enum, default_value_t = StopAt::End)]
     stop_at: StopAt,
+    /// Judge without this check (`trial list properties`).
+    #[arg(long, value_name = "CHECK", value_parser = check_name)]
+    without_check: Vec<CheckName>,
     /// How much of the trace to keep.
     #[arg(long, value_enum, default_value_t = TraceKept::Full)]
     trace: TraceKept,
@@ -141,10 +144,10 @@ fn carry_out(
         engine: it.engine,
         until: it.until,
         stop_at_first: it.stop_at == StopAt::First,
+        without: it.without_check.clone(),
         bar: progress::shown(common),
     };
-    let mut summary = launch.run(readers).map_err(|why| output.fail(Exit::Usage, &why))?;
-    summary.explain(scenario);
+    let summary = launch.run(readers).map_err(|why| output.fail(Exit::Usage, &why))?;
     Ok((summary, draft, trace))
 }
 
@@ -173,6 +176,7 @@ fn again(it: &Run, seed: Seed) -> String {
         let value = change.value.as_str().map_or_else(|| change.value.to_string(), str::to_string);
         format!("--set {}", quoted(&format!("{}={value}", path.trim_start_matches('.'))))
     }));
+    words.extend(it.without_check.iter().map(|check| format!("--without-check {check}")));
     words.extend(it.until.map(|until| format!("--until {until}")));
     if it.stop_at == StopAt::First {
         words.push("--stop-at first".into());
@@ -209,8 +213,7 @@ fn reports(
     };
     let mut wanted: Vec<(ReportKind, &str)> =
         common.reports.iter().map(|it| (it.kind, it.path.as_str())).collect();
-    let on_github = std::env::var_os("GITHUB_ACTIONS").is_some_and(|value| value == "true");
-    if on_github && !common.no_ci && !wanted.iter().any(|(kind, _)| *kind == ReportKind::Github) {
+    if super::on_github(common) && !wanted.iter().any(|(kind, _)| *kind == ReportKind::Github) {
         wanted.push((ReportKind::Github, "-"));
     }
     for (kind, path) in wanted {

@@ -156,12 +156,12 @@ fn pretty(value: &impl serde::Serialize) -> Result<String, String> {
 }
 
 /// Points a link to a directory, in one step; where there are no links, there is no `latest`.
-fn point_to(link: &Path, place: &Path) {
+pub fn point_to(link: &Path, place: &Path) {
     #[cfg(unix)]
     {
-        let Some(target) = place.file_name() else { return };
+        let above = link.parent().unwrap_or(Path::new(""));
+        let Ok(relative) = place.strip_prefix(above) else { return };
         let fresh = link.with_file_name(format!(".latest.{}", std::process::id()));
-        let relative = Path::new("runs").join(target);
         // The run stands where it stands, linked or not.
         if std::os::unix::fs::symlink(relative, &fresh).is_ok() && fs::rename(&fresh, link).is_err() {
             let _ = fs::remove_file(&fresh);

@@ -43,7 +43,7 @@ pub struct Shrink {
     #[arg(long)]
     seed: Option<SeedArg>,
     /// Switch on a historical bug (`trial list bugs`).
-    #[arg(long, value_name = "BUG")]
+    #[arg(long, value_name = "BUG", value_parser = input::bug_name)]
     plant: Vec<BugName>,
     /// How many runs at once.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]

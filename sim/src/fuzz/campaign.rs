@@ -1,7 +1,7 @@
 //! How are very many runs carried out, and what is kept of those that fail?
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -15,11 +15,13 @@ use trial_model::{museum::Museum, time::Instant};
 use super::{
     Shard,
     coverage::{Coverage, Watcher},
+    draw::Taste,
     search::{Search, Series},
     strategy::{Learned, Manner, Proposal},
 };
 use crate::{
     bucket::Signature,
+    report::campaign::{RUN_CRASH, RUN_MEMORY, RUN_TIMEOUT},
     run::{Engine, Options, Run},
     scenario::Scenario,
     simulate,
@@ -34,8 +36,12 @@ pub struct Campaign {
     pub scenarios: Vec<Scenario>,
     /// What decides which clusters are drawn, and which faults.
     pub strategy: Manner,
+    /// Whether drawn clusters have any number of faults at once and need not recover.
+    pub unlimited: bool,
     /// Historical bugs that are switched on, besides those of the scenarios.
     pub museum: Museum,
+    /// Checks that do not look.
+    pub without: BTreeSet<&'static str>,
     /// Which part of it is run here.
     pub shard: Shard,
     /// How many runs at a time.
@@ -74,6 +80,10 @@ pub struct Tried {
     pub simulated: Duration,
     /// How long it took.
     pub took: Duration,
+    /// How much time of a processor it took.
+    pub cpu: Duration,
+    /// Its digest; empty if its process died of it.
+    pub digest: String,
     /// How often every kind of event occurred that did.
     pub events: BTreeMap<&'static str, u64>,
     /// What it reached, if its strategy wants to know.
@@ -94,6 +104,10 @@ pub enum Failure {
     },
     /// It did not end in time.
     TooLong,
+    /// It wanted more memory than it may have, so far as the process tells that made it.
+    Memory(String),
+    /// It took the process with it that made it.
+    Crashed(String),
 }
 
 impl Failure {
@@ -101,7 +115,19 @@ impl Failure {
     pub fn kind(&self) -> String {
         match self {
             Failure::Broken { signature, .. } => signature.to_string(),
-            Failure::TooLong => "run_ends_in_time".into(),
+            Failure::TooLong => RUN_TIMEOUT.into(),
+            Failure::Memory(_) => RUN_MEMORY.into(),
+            Failure::Crashed(_) => RUN_CRASH.into(),
+        }
+    }
+
+    /// What happened, in a line.
+    pub fn headline(&self) -> &str {
+        match self {
+            Failure::Broken { headline, .. } | Failure::Memory(headline) | Failure::Crashed(headline) => {
+                headline
+            }
+            Failure::TooLong => "the run did not end in time",
         }
     }
 }
@@ -131,6 +157,8 @@ pub struct Best {
     pub seed: u64,
     /// Its scenario, with every fault written out.
     pub scenario: Arc<Scenario>,
+    /// Its digest; empty if its process died of it.
+    pub digest: String,
 }
 
 impl Best {
@@ -144,7 +172,8 @@ impl Campaign {
     /// What is tried by this part of the campaign, from its beginning.
     pub fn search(&self) -> Search {
         let series = Series { base: self.base, shard: self.shard, runs: self.limits.runs };
-        Search::new(series, self.strategy, self.scenarios.clone())
+        let taste = Taste { unlimited: self.unlimited, ..Taste::default() };
+        Search::new(series, self.strategy, taste, self.scenarios.clone())
     }
 
     /// Tries one run.
@@ -165,6 +194,8 @@ impl Campaign {
             steps: run.steps,
             simulated: run.ended.since(Instant::ZERO),
             took: began.elapsed(),
+            cpu: run.cpu,
+            digest: run.digest.hex(),
             events: run.events,
             coverage: watcher.map(Watcher::seen),
             failure: broken.or(too_long.then_some(Failure::TooLong)),
@@ -189,6 +220,7 @@ impl Campaign {
         let options = Options {
             engine,
             museum: self.museum,
+            without: self.without.clone(),
             readers: watcher.map(Watcher::reader).into_iter().collect(),
             progress: Some(Box::new(move |_| {
                 let over = began.elapsed() > limit;
@@ -206,6 +238,17 @@ impl Campaign {
     pub fn run(
         &self,
         going_on: impl Fn() -> bool + Sync,
+        tried: impl FnMut(&Tried, &BTreeMap<String, Found>),
+    ) -> BTreeMap<String, Found> {
+        self.run_by(|| |proposal: &Proposal| Some(self.try_one(proposal)), going_on, tried)
+    }
+
+    /// Runs it with other hands than its own: `hands` gives each job one, which makes a run, or gives up and
+    /// ends its job.
+    pub fn run_by<H: FnMut(&Proposal) -> Option<Tried>>(
+        &self,
+        hands: impl Fn() -> H + Sync,
+        going_on: impl Fn() -> bool + Sync,
         mut tried: impl FnMut(&Tried, &BTreeMap<String, Found>),
     ) -> BTreeMap<String, Found> {
         let began = RealTime::now();
@@ -216,8 +259,9 @@ impl Campaign {
         std::thread::scope(|scope| {
             for _ in 0..self.jobs.max(1) {
                 let tell = tell.clone();
-                let (search, enough, going_on) = (&search, &enough, &going_on);
+                let (search, enough, going_on, hands) = (&search, &enough, &going_on, &hands);
                 scope.spawn(move || {
+                    let mut hand = hands();
                     let over = || {
                         self.limits.time.is_some_and(|time| began.elapsed() >= time)
                             || enough.load(Ordering::Relaxed)
@@ -226,7 +270,7 @@ impl Campaign {
                     while !over()
                         && let Some(turn) = search.next()
                     {
-                        let tried = self.try_one(&turn.proposal);
+                        let Some(tried) = hand(&turn.proposal) else { return };
                         turn.told(Learned::of(&tried));
                         // Nobody listens any more once the campaign has ended by itself.
                         if tell.send(tried).is_err() {
@@ -252,7 +296,8 @@ impl Campaign {
 
 fn take(run: &Tried, runs: u64, elapsed: Duration, found: &mut BTreeMap<String, Found>) {
     let Some(failure) = &run.failure else { return };
-    let here = Best { index: run.index, seed: run.seed, scenario: run.scenario.clone() };
+    let here =
+        Best { index: run.index, seed: run.seed, scenario: run.scenario.clone(), digest: run.digest.clone() };
     let of_kind = found.entry(failure.kind()).or_insert_with(|| Found {
         failure: failure.clone(),
         best: here.clone(),
@@ -282,7 +327,9 @@ mod tests {
             base: 1,
             scenarios: Vec::new(),
             strategy: Manner::Swarm,
+            unlimited: false,
             museum: Museum::default(),
+            without: BTreeSet::new(),
             shard: Shard::WHOLE,
             jobs: 2,
             limits: Limits { runs, time: None, kinds: None, run: Duration::from_secs(60) },

@@ -447,7 +447,7 @@ mod tests {
     use super::*;
     use crate::{
         Engine, Options,
-        fuzz::{Manner, draw},
+        fuzz::draw::{Taste, draw},
         simulate,
     };
 
@@ -460,7 +460,7 @@ mod tests {
 
     #[test]
     fn the_same_run_reaches_the_same_and_another_something_else() {
-        let (one, other) = (draw(3, Manner::Swarm), draw(4, Manner::Swarm));
+        let (one, other) = (draw(3, Taste::default()), draw(4, Taste::default()));
         let (seen, again, else_where) = (watch(&one, 3), watch(&one, 3), watch(&other, 4));
         assert_eq!(seen, again);
         assert!(seen.moments.is_sorted_by(|a, b| a.feature < b.feature), "each once");
@@ -471,7 +471,7 @@ mod tests {
 
     #[test]
     fn a_run_without_its_faults_reaches_less() {
-        let broken = draw(7, Manner::Swarm);
+        let broken = draw(7, Taste::default());
         assert!(broken.faults.len() > 3, "{}", broken.faults.len());
         let calm = Scenario { faults: Vec::new(), ..broken.clone() };
         let (broken, calm) = (watch(&broken, 7), watch(&calm, 7));

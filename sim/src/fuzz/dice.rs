@@ -24,6 +24,11 @@ impl Dice {
         self.rng.chance(Ratio(1, n))
     }
 
+    /// A number below `bound`; zero if that is zero.
+    pub fn below(&mut self, bound: u64) -> u64 {
+        self.rng.below(bound)
+    }
+
     /// From `least` to `most`.
     pub fn between(&mut self, least: u64, most: u64) -> u64 {
         self.rng.between(least, most)

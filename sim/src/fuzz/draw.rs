@@ -7,51 +7,99 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{dice::Dice, strategy::Manner};
+use super::{
+    dice::Dice,
+    faults::{KINDS, Site},
+    workload::workload,
+};
 use crate::{
+    check::{CATALOGUE, Kind},
     director::nemesis,
-    scenario::{self, Scenario},
+    scenario::{self, Scenario, file::Fault},
 };
 
 /// The topics' names, as many as there are at most.
 const TOPICS: [&str; 2] = ["orders", "clicks"];
 
+/// How faults are drawn.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Taste {
+    /// Every kind of fault is switched on and as likely as any other; otherwise a seed leaves kinds out.
+    pub uniform: bool,
+    /// Any number of faults at once, and nobody has to recover: only what must never happen is judged.
+    pub unlimited: bool,
+}
+
 /// The scenario of a seed, which is also the seed that it is run with.
-///
-/// `Manner::Uniform` has every kind of fault switched on and as likely as any other; all others leave kinds out.
-pub fn draw(seed: u64, manner: Manner) -> Scenario {
+pub fn draw(seed: u64, taste: Taste) -> Scenario {
+    let (mut scenario, site) = cluster(seed, taste);
+    let mut dice = Dice::new(seed, "nemesis");
+    let nemesis = drawn_faults(&site, taste, &mut dice);
+    scenario.nemesis = serde_json::from_value(nemesis).expect("what is drawn is a nemesis");
+    let drawn = nemesis::written_out(&scenario, seed);
+    triggered(drawn, &site, taste, &mut Dice::new(seed, "triggered"))
+}
+
+/// The cluster and the clients of a seed, without any faults.
+pub fn cluster(seed: u64, taste: Taste) -> (Scenario, Site) {
     let shape = Shape::of(&mut Dice::new(seed, "shape"));
-    let scenario = json!({
+    let mut scenario = json!({
         "version": 1,
         "name": "drawn",
         "seed": format!("{seed:#x}"),
         "topology": topology(&shape, &mut Dice::new(seed, "topology")),
         "workload": workload(&shape, &mut Dice::new(seed, "workload")),
-        "faults": triggered(&shape, &mut Dice::new(seed, "triggered")),
-        "nemesis": drawn_faults(&shape, manner, &mut Dice::new(seed, "nemesis")),
         "phases": { "chaos": format!("{}s", shape.chaos), "settle": "60s" },
     });
+    if taste.unlimited {
+        let safety = CATALOGUE.iter().filter(|info| info.kind == Kind::Safety);
+        scenario["properties"] = safety.map(|info| json!({ "check": info.name })).collect();
+    }
     let text = scenario.to_string();
     let scenario = scenario::load(&text, &[])
         .unwrap_or_else(|problems| panic!("what is drawn is a scenario: {text}\n{problems:#?}"));
-    nemesis::written_out(&scenario, seed)
+    let site = Site::of(&scenario);
+    (scenario, site)
+}
+
+/// A scenario with those of `faults` besides its own that make sense in it. What is drawn fault by fault may
+/// not: somebody's follower where there is one replica, a link to oneself.
+pub fn with(mut scenario: Scenario, faults: impl IntoIterator<Item = Fault>) -> Scenario {
+    for fault in faults {
+        scenario.faults.push(fault);
+        if !is_sound(&scenario) {
+            scenario.faults.pop();
+        }
+    }
+    scenario
+}
+
+/// Whether a scenario can be loaded once it is written, and comes back the same.
+pub fn is_sound(scenario: &Scenario) -> bool {
+    let text = serde_json::to_string(scenario).expect("a scenario can be written");
+    scenario::load(&text, &[]).is_ok_and(|read| read == *scenario)
 }
 
 /// What the other parts must agree on.
-struct Shape {
+pub struct Shape {
     controllers: u32,
     brokers: u32,
-    topics: Vec<Topic>,
-    chaos: u64,
+    pub topics: Vec<Topic>,
+    /// In seconds.
+    pub chaos: u64,
 }
 
-struct Topic {
-    name: &'static str,
-    partitions: u32,
-    replication: u32,
-    min_insync: u32,
+pub struct Topic {
+    pub name: &'static str,
+    pub partitions: u32,
+    pub replication: u32,
+    pub min_insync: u32,
     segment: Option<u64>,
     flushes: bool,
+    /// Whether it takes small batches only.
+    pub refuses_large: bool,
+    /// Whether it is deleted and created again while clients use it.
+    pub comes_and_goes: bool,
 }
 
 impl Shape {
@@ -65,16 +113,23 @@ impl Shape {
                 replication,
                 min_insync: if dice.one_in(4) { 1 } else { (replication - 1).max(1) },
                 segment: dice.one(&[None, Some(1_500), Some(3_000), Some(20_000)]),
-                flushes: dice.one_in(4),
+                flushes: dice.one_in(3),
+                refuses_large: dice.one_in(6),
+                comes_and_goes: false,
             }
         };
         let topics = if dice.one_in(4) { 2 } else { 1 };
-        Shape {
+        let comes_and_goes = dice.one_in(8);
+        let mut shape = Shape {
             controllers: dice.one(&[1, 3, 3, 3, 3, 5]),
             brokers,
             topics: TOPICS[..topics].iter().map(|name| topic(name, dice)).collect(),
             chaos: dice.one(&[6, 8, 12]),
+        };
+        if let Some(last) = shape.topics.last_mut() {
+            last.comes_and_goes = comes_and_goes;
         }
+        shape
     }
 
     fn partitions(&self) -> Vec<String> {
@@ -83,7 +138,7 @@ impl Shape {
     }
 
     /// One of the partitions.
-    fn partition(&self, dice: &mut Dice) -> String {
+    pub fn partition(&self, dice: &mut Dice) -> String {
         let all = self.partitions();
         all[dice.between(0, all.len() as u64 - 1) as usize].clone()
     }
@@ -153,8 +208,12 @@ fn topic_of(topic: &Topic, dice: &mut Dice) -> Value {
     if dice.one_in(10) {
         config.insert("message.timestamp.type".into(), "LogAppendTime".into());
     }
-    if dice.one_in(12) {
+    if dice.one_in(5) {
         config.insert("unclean.leader.election.enable".into(), true.into());
+    }
+    // Some batches are too large, and are refused for good.
+    if topic.refuses_large {
+        config.insert("max.message.bytes".into(), dice.one(&[400, 700]).into());
     }
     if dice.one_in(8) {
         config.insert("retention.bytes".into(), dice.one(&[5_000, 50_000]).into());
@@ -163,149 +222,17 @@ fn topic_of(topic: &Topic, dice: &mut Dice) -> Value {
     json!({ "name": topic.name, "partitions": topic.partitions, "replication": topic.replication, "config": config })
 }
 
-fn workload(shape: &Shape, dice: &mut Dice) -> Value {
-    let mut actors = Vec::new();
-    for topic in &shape.topics {
-        for nth in 0..dice.between(1, 2) {
-            actors.push(json!({ "producer": producer(topic, nth, dice) }));
-        }
-        actors.push(json!({ "consumer": consumer(topic, dice) }));
-    }
-    if dice.one_in(3) {
-        actors.push(json!({ "admin": admin(shape, dice) }));
-    }
-    actors.into()
+/// Faults that follow on something that happens.
+fn triggered(scenario: Scenario, site: &Site, taste: Taste, dice: &mut Dice) -> Scenario {
+    let many = if taste.unlimited { dice.between(1, 6) } else { dice.one(&[0, 1, 1, 2, 3, 4]) };
+    // The kinds that this seed has at all.
+    let some: Vec<&str> = (0..dice.between(1, 4)).map(|_| dice.one(&KINDS)).collect();
+    let kinds = if taste.uniform { &KINDS[..] } else { &some };
+    let faults = site.chain("t", many, kinds, dice);
+    with(scenario, faults)
 }
 
-fn producer(topic: &Topic, nth: u64, dice: &mut Dice) -> Value {
-    let acks = dice.one(&["all", "all", "all", "all", "all", "all", "1", "0"]);
-    let request = dice.one(&[500, 1_000, 3_000]);
-    let linger = dice.one(&[0, 5, 50]);
-    let mut config =
-        dice.settings(2, &[("retry.backoff.ms", &[5, 100]), ("metadata.max.age.ms", &[500, 5_000])]);
-    config.insert("request.timeout.ms".into(), request.into());
-    config.insert("linger.ms".into(), linger.into());
-    let delivery = (request + linger).max(dice.one(&[1_500, 5_000, 30_000]));
-    config.insert("delivery.timeout.ms".into(), delivery.into());
-    // A batch must fit into a segment, and Kafka splits none.
-    config.insert("batch.size".into(), dice.one(&[200, 1_000, 1_200]).into());
-    let mut producer = json!({
-        "name": format!("p-{}{nth}", topic.name),
-        "topic": topic.name,
-        "acks": acks,
-        "rate": format!("{}/s", dice.one(&[10, 30, 60, 120])),
-        "size": dice.one(&["16B", "100B", "900B"]),
-        "config": config,
-    });
-    if acks == "all" && dice.one_in(6) {
-        producer["idempotent"] = false.into();
-    }
-    if dice.one_in(3) {
-        producer["max_in_flight"] = dice.between(1, 5).into();
-    }
-    if dice.one_in(3) {
-        producer["keys"] = json!({ "uniform": { "count": 8 } });
-    }
-    producer
-}
-
-fn consumer(topic: &Topic, dice: &mut Dice) -> Value {
-    let config = dice.settings(
-        2,
-        &[
-            ("request.timeout.ms", &[1_000, 3_000]),
-            ("fetch.max.wait.ms", &[10, 100]),
-            ("max.partition.fetch.bytes", &[1, 1_000]),
-            ("metadata.max.age.ms", &[500, 5_000]),
-            ("max.poll.records", &[1, 20]),
-        ],
-    );
-    json!({ "name": format!("c-{}", topic.name), "topic": topic.name, "config": config })
-}
-
-fn admin(shape: &Shape, dice: &mut Dice) -> Value {
-    let topic = &shape.topics[0];
-    let partition = shape.partition(dice);
-    let mut ops = vec![json!({ "elect_leaders": {} }), json!({ "describe_topic": { "topic": topic.name } })];
-    if dice.one_in(2) {
-        ops.push(json!({ "delete_records": { "partition": partition } }));
-    }
-    if dice.one_in(2) {
-        let scratch = json!({ "name": "scratch", "partitions": 2, "replication": topic.replication });
-        ops.push(json!({ "create_topic": scratch }));
-        ops.push(json!({ "delete_topic": { "topic": "scratch" } }));
-    }
-    if dice.one_in(3) {
-        let total = topic.partitions + 1;
-        ops.push(json!({ "create_partitions": { "topic": topic.name, "total": total } }));
-    }
-    json!({ "name": "admin", "every": dice.one(&["300ms", "1s", "2s"]), "ops": ops })
-}
-
-/// Faults that follow on something that happens: the moments at which bugs lie are narrow, and a time drawn
-/// from a clock rarely meets one.
-fn triggered(shape: &Shape, dice: &mut Dice) -> Value {
-    const OF_PARTITIONS: [&str; 9] = [
-        "leader.elected",
-        "leader.start",
-        "follower.start",
-        "isr.propose",
-        "isr.shrink",
-        "isr.expand",
-        "isr.adopt",
-        "log.truncate",
-        "log.roll",
-    ];
-    const OF_NODES: [&str; 9] = [
-        "controller.elected",
-        "quorum.vote",
-        "quorum.elected",
-        "broker.fenced",
-        "broker.unfenced",
-        "broker.register",
-        "snapshot.write",
-        "node.start",
-        "node.crash",
-    ];
-    let mut faults = Vec::new();
-    for nth in 1..=dice.one(&[0, 0, 1, 2, 3]) {
-        let partition = shape.partition(dice);
-        let mut event = if dice.one_in(2) {
-            json!({ "kind": dice.one(&OF_NODES) })
-        } else {
-            json!({ "kind": dice.one(&OF_PARTITIONS), "partition": partition })
-        };
-        // The first few of most kinds come while the cluster starts.
-        let times = dice.one(&[1, 1, 3]);
-        event[if times == 1 { "nth" } else { "every" }] = dice.between(2, 9).into();
-        let victim = match dice.between(0, 5) {
-            0 => "controller:active".into(),
-            1 => "any:broker".into(),
-            2 if topic_of_partition(shape, &partition).replication > 1 => format!("follower:{partition}"),
-            _ => format!("leader:{partition}"),
-        };
-        let act = match dice.between(0, 2) {
-            0 => json!({ "pause": { "node": victim } }),
-            1 => json!({ "cut": { "sides": [[victim], ["rest"]] } }),
-            _ => json!({ "crash": { "node": victim } }),
-        };
-        faults.push(json!({
-            "id": format!("t{nth}"),
-            "when": { "event": event, "delay": dice.one(&["1us", "1ms", "5ms", "20ms", "100ms"]) },
-            "do": act,
-            "for": dice.one(&["50ms", "300ms", "1s", "3s"]),
-            "times": times,
-        }));
-    }
-    faults.into()
-}
-
-fn topic_of_partition<'a>(shape: &'a Shape, partition: &str) -> &'a Topic {
-    let of = |topic: &&Topic| partition.strip_prefix(topic.name).is_some_and(|rest| rest.starts_with('-'));
-    shape.topics.iter().find(of).unwrap_or(&shape.topics[0])
-}
-
-fn drawn_faults(shape: &Shape, manner: Manner, dice: &mut Dice) -> Value {
+fn drawn_faults(site: &Site, taste: Taste, dice: &mut Dice) -> Value {
     const KINDS: [&str; 15] = [
         "crash",
         "shutdown",
@@ -323,19 +250,15 @@ fn drawn_faults(shape: &Shape, manner: Manner, dice: &mut Dice) -> Value {
         "delay",
         "power_loss",
     ];
-    // What was not flushed may be lost with the power, lawfully; where everything is, nothing may.
-    let flushes = shape.topics.iter().all(|topic| topic.flushes);
     let mut weights = Map::new();
     for kind in KINDS {
         let (drawn, left_out) = (dice.between(0, 5), dice.one_in(3));
-        let weight = if manner == Manner::Uniform {
-            1
-        } else if left_out {
-            0
-        } else {
-            drawn
+        let weight = match (taste.uniform, left_out) {
+            (true, _) => 1,
+            (_, true) => 0,
+            _ => drawn,
         };
-        if weight > 0 && (kind != "power_loss" || flushes) {
+        if weight > 0 {
             weights.insert(kind.into(), weight.into());
         }
     }
@@ -345,13 +268,19 @@ fn drawn_faults(shape: &Shape, manner: Manner, dice: &mut Dice) -> Value {
     let every: u64 = dice.one(&[150, 400, 1_000]);
     let lasts: u64 = dice.one(&[100, 500, 1_500]);
     let spread = |mean: u64| json!({ "min": format!("{}ms", mean / 10), "mean": format!("{mean}ms"), "max": format!("{}ms", mean * 6) });
-    json!({
-        "between": ["2s", format!("{}s", shape.chaos - 1)],
+    let ends = format!("{}ms", site.chaos() - 1_000);
+    let mut nemesis = json!({
+        "between": ["2s", ends],
         "every": spread(every),
         "lasts": spread(lasts),
         "at_most": dice.between(1, 4),
         "weights": weights,
-    })
+    });
+    if taste.unlimited {
+        nemesis["at_most"] = 20.into();
+        nemesis["keep"] = json!({ "controllers": "nothing", "brokers": "nothing" });
+    }
+    nemesis
 }
 
 #[cfg(test)]
@@ -362,7 +291,8 @@ mod tests {
     #[test]
     fn whatever_is_drawn_is_a_scenario_and_reads_back() {
         for index in 0..2_000 {
-            let scenario = draw(nth_seed(1, index), Manner::ALL[index as usize % Manner::ALL.len()]);
+            let scenario =
+                draw(nth_seed(1, index), Taste { uniform: index % 3 == 0, unlimited: index % 5 == 0 });
             assert!(scenario.nemesis.is_none(), "every fault is written out");
             let text = serde_json::to_string(&scenario).expect("a scenario can be written");
             let again = scenario::load(&text, &[]).unwrap_or_else(|problems| panic!("{text}\n{problems:#?}"));
@@ -374,7 +304,7 @@ mod tests {
     fn seeds_draw_all_kinds_of_fault_and_leave_kinds_out() {
         let mut kinds = std::collections::BTreeMap::<String, u32>::new();
         for index in 0..300 {
-            let scenario = draw(nth_seed(2, index), Manner::Swarm);
+            let scenario = draw(nth_seed(2, index), Taste::default());
             let mut here: Vec<String> = Vec::new();
             for fault in &scenario.faults {
                 let act = serde_json::to_value(&fault.act).expect("it can be written");
@@ -393,7 +323,7 @@ mod tests {
 
     #[test]
     fn the_same_seed_draws_the_same() {
-        let drawn = |seed| draw(seed, Manner::Swarm);
+        let drawn = |seed| draw(seed, Taste::default());
         assert_eq!(drawn(7), drawn(7));
         assert_ne!(drawn(7).faults, drawn(8).faults);
     }

@@ -3,6 +3,8 @@
 //! Kinds of events say what happened; a landmark says in what situation. A campaign tells which of them it has
 //! never reached, as it does with events: there it is blind.
 
+use serde::{Deserialize, Serialize};
+
 macro_rules! landmarks {
     ($($name:ident = $about:literal,)*) => {
         /// A situation that is worth having been in.
@@ -60,7 +62,7 @@ landmarks! {
 }
 
 /// A set of landmarks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Landmarks(u64);
 
 impl Landmarks {

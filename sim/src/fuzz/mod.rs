@@ -4,16 +4,23 @@ mod campaign;
 mod coverage;
 mod dice;
 mod draw;
+mod faults;
+mod guided;
+pub mod hunt;
 mod kinds;
 mod landmarks;
+mod mutate;
+mod pct;
+mod portfolio;
 mod search;
 mod shard;
 mod strategy;
+mod workload;
 
 pub use self::{
     campaign::{Best, Campaign, Failure, Found, Limits, Tried},
-    coverage::{Coverage, Moment},
-    draw::draw,
+    coverage::{Coverage, Moment, Watcher},
+    draw::{Taste, cluster, draw},
     landmarks::{Landmark, Landmarks},
     search::{LAG, Search, Series},
     shard::Shard,

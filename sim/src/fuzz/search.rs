@@ -10,6 +10,7 @@ use std::{
 
 use super::{
     Shard,
+    draw::Taste,
     strategy::{Learned, Manner, Proposal, Proposed, Strategy},
 };
 use crate::{director::nemesis, nth_seed, scenario::Scenario};
@@ -42,9 +43,9 @@ pub struct Search {
 
 impl Search {
     /// The runs of a series that a strategy proposes; scenarios take turns instead, if there are any.
-    pub fn new(series: Series, manner: Manner, scenarios: Vec<Scenario>) -> Search {
+    pub fn new(series: Series, manner: Manner, taste: Taste, scenarios: Vec<Scenario>) -> Search {
         let strategy: Box<dyn Strategy> =
-            if scenarios.is_empty() { manner.begin() } else { Box::new(Given { scenarios, series }) };
+            if scenarios.is_empty() { manner.begin(taste) } else { Box::new(Given { scenarios, series }) };
         Search { series, strategy, next: 0, learned: 0, waiting: BTreeMap::new() }
     }
 
@@ -168,7 +169,7 @@ mod tests {
             Proposed {
                 by: "counting",
                 seed,
-                scenario: super::super::draw::draw(1, Manner::Swarm),
+                scenario: super::super::draw::draw(1, Taste::default()),
                 watched: false,
             }
         }

@@ -2,7 +2,14 @@
 
 use std::{fmt, str::FromStr, sync::Arc};
 
-use super::{campaign::Tried, coverage::Coverage, draw::draw};
+use super::{
+    campaign::Tried,
+    coverage::Coverage,
+    draw::{Taste, draw},
+    guided::Guided,
+    pct,
+    portfolio::Portfolio,
+};
 use crate::scenario::Scenario;
 
 /// What decides which runs are tried.
@@ -85,27 +92,41 @@ impl Learned {
 pub enum Manner {
     /// Every kind of fault, every setting and every kind of client as likely as any other, all switched on.
     Uniform,
-    /// Each seed leaves out whole kinds of fault and weighs the others differently.
-    #[default]
+    /// Each seed leaves out whole kinds of fault and weighs the others differently (Groce et al., ISSTA 2012).
     Swarm,
+    /// Priorities of messages, with a few change points (Burckhardt et al., ASPLOS 2010).
+    Pct,
+    /// Runs near those that reached something new.
+    Guided,
+    /// Whichever of the others brings most.
+    #[default]
+    Portfolio,
 }
 
 impl Manner {
     /// All of them.
-    pub const ALL: &'static [Manner] = &[Manner::Uniform, Manner::Swarm];
+    pub const ALL: &'static [Manner] =
+        &[Manner::Uniform, Manner::Swarm, Manner::Pct, Manner::Guided, Manner::Portfolio];
 
     /// As it is written on the command line.
     pub const fn name(self) -> &'static str {
         match self {
             Manner::Uniform => "uniform",
             Manner::Swarm => "swarm",
+            Manner::Pct => "pct",
+            Manner::Guided => "guided",
+            Manner::Portfolio => "portfolio",
         }
     }
 
     /// A strategy of this kind that has seen nothing yet.
-    pub fn begin(self) -> Box<dyn Strategy> {
+    pub fn begin(self, taste: Taste) -> Box<dyn Strategy> {
+        let taste = Taste { uniform: self == Manner::Uniform, ..taste };
         match self {
-            Manner::Uniform | Manner::Swarm => Box::new(Drawn(self)),
+            Manner::Uniform | Manner::Swarm => Box::new(Drawn { by: self, draw, taste }),
+            Manner::Pct => Box::new(Drawn { by: self, draw: pct::draw, taste }),
+            Manner::Guided => Box::new(Guided::new(taste)),
+            Manner::Portfolio => Box::new(Portfolio::new(taste)),
         }
     }
 }
@@ -127,10 +148,14 @@ impl FromStr for Manner {
 }
 
 /// Draws every run from its seed alone.
-struct Drawn(Manner);
+struct Drawn {
+    by: Manner,
+    draw: fn(u64, Taste) -> Scenario,
+    taste: Taste,
+}
 
 impl Strategy for Drawn {
     fn propose(&mut self, _nth: u64, seed: u64) -> Proposed {
-        Proposed { by: self.0.name(), seed, scenario: draw(seed, self.0), watched: false }
+        Proposed { by: self.by.name(), seed, scenario: (self.draw)(seed, self.taste), watched: false }
     }
 }

@@ -145,11 +145,13 @@ pub fn github(case: &Case<'_>) -> String {
     out
 }
 
-fn message(text: &str) -> String {
+/// Text of an annotation.
+pub(super) fn message(text: &str) -> String {
     text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
 }
 
-fn property(text: &str) -> String {
+/// A property of an annotation.
+pub(super) fn property(text: &str) -> String {
     message(text).replace(':', "%3A").replace(',', "%2C")
 }
 

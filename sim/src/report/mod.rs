@@ -4,6 +4,7 @@ pub mod summary;
 pub mod human;
 pub mod failure;
 pub mod ci;
+pub mod campaign;
 pub mod words;
 
 pub use summary::{Build, Summary, Verdict};

@@ -5,13 +5,13 @@ use std::{collections::BTreeMap, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    check::CATALOGUE,
     run::Run,
     scenario::{
         Scenario,
         file::{Acks, Actor, Expect},
         values::{CheckName, Seed, Span},
     },
+    simulate::looked_at,
 };
 
 /// The version of `result.json`.
@@ -73,15 +73,6 @@ pub struct Broken {
     pub lines: Vec<(String, String)>,
 }
 
-/// The decision that was wrong, in words.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Decision {
-    /// When and what: `3.066s  broker-1 moved the high watermark 1226 → 1227 on {1,2}`.
-    pub what: String,
-    /// What contradicted it.
-    pub but: String,
-}
-
 /// A fault that was carried out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Done {
@@ -134,9 +125,6 @@ pub struct Summary {
     pub checks: Vec<String>,
     /// The promises that were broken.
     pub violations: Vec<Broken>,
-    /// The decision that was wrong, if somebody has looked.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub decision: Option<Decision>,
     /// The goals.
     pub goals: Vec<Seen>,
     /// What went wrong.
@@ -161,6 +149,9 @@ pub struct Summary {
     /// Whether it was told to end with the first violation.
     #[serde(default)]
     pub stop_at_first: bool,
+    /// The checks that did not look.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub without: Vec<CheckName>,
     /// The trace file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace: Option<TraceFile>,
@@ -187,6 +178,8 @@ pub struct Circumstances {
     pub until: Option<Span>,
     /// Whether it was told to end with the first violation.
     pub stop_at_first: bool,
+    /// The checks that did not look.
+    pub without: Vec<CheckName>,
     /// Why it was ended before its time.
     pub cut_short: Option<String>,
 }
@@ -201,6 +194,8 @@ impl Summary {
             headline: violation.headline.clone(),
             lines: violation.lines.iter().map(|(label, text)| ((*label).into(), text.clone())).collect(),
         });
+        let without = around.without.iter().map(|check| check.0).collect();
+        let checks = looked_at(scenario, &without);
         let goals = run.goals.iter();
         let faults = run.faults.iter();
         Summary {
@@ -214,9 +209,8 @@ impl Summary {
             digest: run.digest.hex(),
             steps: run.steps,
             events: run.events.iter().map(|(kind, count)| ((*kind).into(), *count)).collect(),
-            checks: looked_at(scenario),
+            checks: checks.iter().map(|check| (*check).to_string()).collect(),
             violations: violations.collect(),
-            decision: None,
             goals: goals
                 .map(|g| Seen { event: g.event.clone(), at_least: g.at_least, seen: g.seen })
                 .collect(),
@@ -237,20 +231,9 @@ impl Summary {
             took_ms: u64::try_from(around.took.as_millis()).unwrap_or(u64::MAX),
             until: around.until,
             stop_at_first: around.stop_at_first,
+            without: around.without.clone(),
             trace: None,
         }
-    }
-
-    /// Looks for the wrong decision if the run failed: that takes another run of it, written down.
-    pub fn explain(&mut self, scenario: &Scenario) {
-        if self.verdict != Verdict::Fail || self.violations.is_empty() {
-            return;
-        }
-        let case = crate::explain::Case::of(scenario, self.seed.0);
-        // A run that was cut short may have seen less than the whole one.
-        let same = case.filter(|case| self.violations[0].check == case.violation.check);
-        let decision = same.and_then(|case| case.decision());
-        self.decision = decision.map(|(what, but)| Decision { what, but });
     }
 
     /// The first digits of the digest, as people compare them.
@@ -280,21 +263,6 @@ impl Summary {
         let missed = self.goals.iter().filter(|goal| goal.seen < goal.at_least).count();
         (all.saturating_sub(self.broken().len() + missed), all)
     }
-}
-
-/// The promises that a scenario has looked at: those it names, or all of them.
-fn looked_at(scenario: &Scenario) -> Vec<String> {
-    let named =
-        scenario.properties.iter().map(|property| property.check).filter(|c| *c != CheckName::SOMETIMES);
-    let mut names: Vec<String> = named.map(|check| check.0.to_string()).collect();
-    names.dedup();
-    // A panic is told whether or not somebody asked.
-    if names.is_empty() {
-        names = CATALOGUE.iter().map(|check| check.name.to_string()).collect();
-    } else if !names.iter().any(|name| name == "no_panics") {
-        names.push("no_panics".into());
-    }
-    names
 }
 
 fn judge(scenario: &Scenario, run: &Run, around: &Circumstances) -> (Verdict, Option<String>) {

@@ -31,6 +31,28 @@ pub fn seconds(nanos: u64, decimals: usize) -> String {
     }
 }
 
+/// Milliseconds as a stopwatch shows them: `0.4s`, `41s`, `10m15s`, `2h05m`.
+pub fn clock(millis: u64) -> String {
+    let seconds = millis / 1_000;
+    match seconds {
+        0..10 => format!("{seconds}.{}s", millis / 100 % 10),
+        10..60 => format!("{seconds}s"),
+        60..3_600 => format!("{}m{:02}s", seconds / 60, seconds % 60),
+        _ => format!("{}h{:02}m", seconds / 3_600, seconds / 60 % 60),
+    }
+}
+
+/// Milliseconds of simulated time, roughly: `12.3 s`, `16 min`, `5.2 h`, `6.9 days`.
+pub fn long(millis: u64) -> String {
+    let tenths = |of: u64| format!("{}.{}", millis / of, millis * 10 / of % 10);
+    match millis / 1_000 {
+        0..120 => format!("{} s", tenths(1_000)),
+        120..7_200 => format!("{} min", millis / 60_000),
+        7_200..172_800 => format!("{} h", tenths(3_600_000)),
+        _ => format!("{} days", tenths(86_400_000)),
+    }
+}
+
 /// A curve in one line of blocks; neighbours are taken together if there are more values than columns.
 pub fn sparkline(values: &[u64], columns: usize) -> String {
     const BLOCKS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
@@ -135,6 +157,18 @@ mod tests {
         assert_eq!(seconds(999_999_999, 2), "1.00");
         assert_eq!(ordinal(1_000), "1,000th");
         assert_eq!((ordinal(2), ordinal(12), ordinal(23)), ("2nd".into(), "12th".into(), "23rd".into()));
+    }
+
+    #[test]
+    fn lengths_of_time_are_for_people() {
+        assert_eq!(
+            [420, 41_000, 615_000, 7_500_000].map(clock),
+            ["0.4s", "41s", "10m15s", "2h05m"].map(String::from)
+        );
+        assert_eq!(
+            [12_345, 960_000, 18_720_000, 600_000_000].map(long),
+            ["12.3 s", "16 min", "5.2 h", "6.9 days"].map(String::from)
+        );
     }
 
     #[test]
