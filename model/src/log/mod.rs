@@ -165,6 +165,8 @@ pub struct Log {
     colds: Vec<reading::Pending>,
     /// Reads the log anew after a cut that memory did not reach back to.
     truncating: Option<truncation::Truncating>,
+    /// Was asked to close while a cut was looking for its place: closes when that has ended.
+    close_after_cut: bool,
 }
 
 impl Log {
@@ -209,6 +211,7 @@ impl Log {
             doomed: VecDeque::new(),
             colds: Vec::new(),
             truncating: None,
+            close_after_cut: false,
         }
     }
 

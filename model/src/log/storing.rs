@@ -101,7 +101,7 @@ impl Log {
     /// Makes everything durable, so that the next start need not look at it. Nothing is appended any more.
     pub fn close(&mut self, disk: &mut DiskWork) {
         if self.is_truncating() {
-            // What is left will be flushed; the next start will look at it.
+            self.close_after_cut = true;
             return;
         }
         self.flush(disk);

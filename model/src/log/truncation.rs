@@ -150,6 +150,9 @@ impl Log {
         {
             self.assign_epoch(elected, disk);
         }
+        if before.close_after_cut {
+            self.close(disk);
+        }
         let (partition, end) = (self.partition, self.end);
         if before.written < end {
             events.push(Event::Written { partition, end });

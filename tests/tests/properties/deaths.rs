@@ -417,6 +417,17 @@ fn a_deletion_does_not_bring_back_what_was_cut() {
     hold(88321924353965472, 1 << 20, 7, acts);
 }
 
+/// A log was asked to close while a cut was looking for its place on the disk, and was closed once that had ended,
+/// but without what the next start would trust.
+#[test]
+fn who_closes_during_a_cut_closes_after_it() {
+    use Act::{Advance, Append, Cut, Die, Flush, Reset, Restart, Wait};
+    let before = [Append(4, 3), Die { power: true }, Reset(0), Append(2, 2), Append(5, 1), Append(2, 2)];
+    let then = [Append(3, 1), Append(3, 3), Append(3, 2), Advance(27), Flush, Wait(3), Cut(3), Wait(5)];
+    let acts = before.into_iter().chain(then).chain([Append(4, 2), Append(2, 2), Restart]).collect();
+    hold(12381461966647952004, 1, 7, acts);
+}
+
 /// The disk of these tests takes things at their word.
 #[test]
 fn the_disk_forgets_what_was_not_flushed() {
