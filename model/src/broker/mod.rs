@@ -297,8 +297,17 @@ impl Broker {
         }
     }
 
+    /// Takes out the first timer that is due, a fetcher's first of those that are due at one time.
+    fn pop_due(&mut self, now: Instant) -> Option<Timer> {
+        let fetcher_first = match (self.fetchers.deadline(), self.timers.next()) {
+            (Some(fetcher), Some(other)) => fetcher <= other,
+            (fetcher, _) => fetcher.is_some(),
+        };
+        if fetcher_first { self.fetchers.pop_due(now).map(Timer::Fetcher) } else { self.timers.pop_due(now) }
+    }
+
     fn run_due(&mut self, now: Now, effects: &mut Effects) {
-        while let Some(timer) = self.timers.pop_due(now.monotonic) {
+        while let Some(timer) = self.pop_due(now.monotonic) {
             match timer {
                 Timer::Fetcher(leader) => self.on_fetcher_timer(now, leader, effects),
                 Timer::Log(slot) => self.tick_log(now, slot, effects),
@@ -372,7 +381,8 @@ impl Machine for Broker {
             return None;
         }
         let waiting = earliest(self.purgatory.deadline(), self.sessions.deadline());
-        let own = earliest(waiting, earliest(self.timers.next(), self.channel.deadline()));
+        let timers = earliest(self.timers.next(), self.fetchers.deadline());
+        let own = earliest(waiting, earliest(timers, self.channel.deadline()));
         let life = self.life.deadline(self.quorum.leader().is_some());
         earliest(own, earliest(life, self.quorum.deadline()))
     }

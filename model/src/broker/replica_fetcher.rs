@@ -6,7 +6,7 @@
 
 use alloc::{collections::VecDeque, vec::Vec};
 
-use super::{Broker, Timer, replicas::Slot};
+use super::{Broker, replicas::Slot};
 use crate::{
     event::TruncateReason,
     flat::{FlatMap, FlatSet},
@@ -20,7 +20,7 @@ use crate::{
             ListOffsetsRequest, ListOffsetsResponse, OffsetSpec, PartitionListOffsets, PartitionOffsets,
         },
     },
-    time::{Instant, Now},
+    time::{Deadlines, Instant, Now},
     units::{CorrelationId, LeaderEpoch, NodeId, Offset, TopicPartition},
 };
 
@@ -93,6 +93,9 @@ pub struct Fetchers {
     leader_of: FlatMap<TopicPartition, NodeId>,
     /// Fetchers that may be able to go on.
     idle: VecDeque<NodeId>,
+    /// When each may go on, or has waited too long for an answer. Set and stopped with every fetch, and so
+    /// not among the broker's other timers, where each would have to be found among all.
+    timers: Deadlines<NodeId>,
 }
 
 impl Fetchers {
@@ -142,6 +145,16 @@ impl Fetchers {
         self.idle.pop_front()
     }
 
+    /// When the first of them wants to be looked at.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.timers.next()
+    }
+
+    /// Takes out the first that wanted to be looked at by `now`.
+    pub fn pop_due(&mut self, now: Instant) -> Option<NodeId> {
+        self.timers.pop_due(now)
+    }
+
     /// Nothing is followed any more.
     pub fn stop(&mut self) {
         *self = Fetchers::default();
@@ -158,7 +171,7 @@ impl Broker {
         }
         if let Some(until) = fetcher.rests_until {
             if until > time {
-                return self.timers.set(until, Timer::Fetcher(leader));
+                return self.fetchers.timers.set(until, leader);
             }
             fetcher.rests_until = None;
         }
@@ -176,7 +189,7 @@ impl Broker {
         let Some(request) = request else {
             // Nothing is ready: some rest, or nothing is followed.
             match fetcher.resting.values().min() {
-                Some(until) => self.timers.set(*until, Timer::Fetcher(leader)),
+                Some(until) => self.fetchers.timers.set(*until, leader),
                 None if fetcher.followed.is_empty() => self.close_fetcher(leader, effects),
                 None => {}
             }
@@ -185,7 +198,7 @@ impl Broker {
         let until = time + self.config.replica_socket_timeout_ms;
         self.correlation = self.correlation.next();
         fetcher.in_flight = Some(InFlight { correlation: self.correlation, until });
-        self.timers.set(until, Timer::Fetcher(leader));
+        self.fetchers.timers.set(until, leader);
         effects.request(leader, Channel::FETCH, self.correlation, request);
     }
 
@@ -195,7 +208,7 @@ impl Broker {
         {
             effects.mail.push(Outgoing::Disconnect { peer: leader, channel: Channel::FETCH });
         }
-        self.timers.cancel(&Timer::Fetcher(leader));
+        self.fetchers.timers.cancel(&leader);
     }
 
     fn next_fetch(&mut self, leader: NodeId) -> Option<Request> {
@@ -256,7 +269,7 @@ impl Broker {
             return;
         }
         fetcher.in_flight = None;
-        self.timers.cancel(&Timer::Fetcher(from));
+        self.fetchers.timers.cancel(&from);
         match response {
             Response::Fetch(FetchResponse { partitions }) => {
                 for mut fetched in partitions {
