@@ -31,15 +31,18 @@ impl Check for AckedOffsetHoldsTheRecord {
         // A non-idempotent record may be in the log twice and acknowledged for either.
         let once = scene.setup.client(sent.node).is_some_and(|client| client.idempotent);
         let (Some(acked), true) = (sent.acked_at, once && is_binding(scene, sent)) else { return };
+        // Where it was acknowledged, or was read before it was acknowledged, is lost lawfully: another copy
+        // stands elsewhere, of a leader that was not told to have it, or sent again.
+        let lost = |id: TopicPartition, place: Offset| {
+            scene.cluster.partition(id).is_some_and(|known| scene.forgives_loss_at(known, place, sent.at))
+        };
         match *event {
-            Event::Delivered { partition, offset, .. } if offset != acked => {
+            Event::Delivered { partition, offset, .. } if offset != acked && !lost(partition, acked) => {
                 tell(scene, partition, sent, acked, offset, found);
             }
             Event::RecordAcked { partition, .. } => {
-                // Read, lost lawfully before it was acknowledged, and sent again.
-                let known = scene.cluster.partition(partition);
-                let lost = |read: &Offset| known.is_some_and(|it| scene.forgives_loss_at(it, *read, sent.at));
-                if let Some(read) = sent.read_at.filter(|read| *read != acked && !lost(read)) {
+                let elsewhere = sent.read_at.filter(|read| *read != acked);
+                if let Some(read) = elsewhere.filter(|read| !lost(partition, *read) && !lost(partition, acked)) {
                     tell(scene, partition, sent, acked, read, found);
                 }
             }
@@ -116,6 +119,17 @@ mod tests {
                 bench.say(b(nth), Event::BrokerStateChanged { state: BrokerState::Starting });
             }
             bench.wait(1).elected(2, 2, &[2], unclean).leads(2, 2).ack(P1, 0, 4);
+            assert_eq!(bench.fired(), fired);
+        }
+    }
+
+    #[test]
+    fn a_copy_of_what_was_lost_where_it_was_acknowledged_is_forgiven() {
+        for (allowed, fired) in [(true, 0), (false, 1)] {
+            let mut bench = Bench::with(INFO.name, |setup| setup.topic_defaults.unclean = allowed).begun();
+            bench.replicated(0, 1, 7, &[2, 3]).hw(1, 1, 1, &[1, 2, 3]).send(P1, 0);
+            bench.append(b(1), Leader, 1, 1, 8).hw(1, 1, 2, &[1]).ack(P1, 0, 1);
+            bench.elected(2, 2, &[2], true).leads(2, 2).read(C1, 0, P1, 0);
             assert_eq!(bench.fired(), fired);
         }
     }

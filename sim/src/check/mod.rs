@@ -95,8 +95,7 @@ impl Scene<'_> {
     /// Whether committed records at `offset` were lost so, or in an election that the topic allows, at `since`
     /// or later.
     fn forgives_loss_at(&self, partition: &Partition, offset: Offset, since: Instant) -> bool {
-        let here = |loss: &&Loss| loss.from <= offset && offset < loss.to && loss.by.at >= since;
-        partition.losses.iter().filter(here).any(|loss| {
+        partition.losses.iter().filter(|loss: &&Loss| loss.covers(offset, since)).any(|loss| {
             loss.pardoned
                 || (loss.unclean && partition.rules.unclean)
                 || self.setup.forgives(loss.lossy, partition.min_insync())

@@ -38,7 +38,7 @@ impl Check for NoTruncationBelowHighWatermark {
         let first_gone = first_gone.max(partition.trunk.start);
         let committed = partition.high_watermark.min(replica.agreed);
         let cuts_committed = !replica.opaque && first_gone < committed;
-        let cuts_own = partition.regime.is_none() && first_gone < high_watermark.min(from);
+        let cuts_own = partition.losses.is_empty() && first_gone < high_watermark.min(from);
         if !cuts_committed && !cuts_own {
             return;
         }

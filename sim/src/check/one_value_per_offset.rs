@@ -75,6 +75,29 @@ mod tests {
         assert_eq!(bench.fired(), 1);
     }
 
+    /// Broker 1 goes on after broker 2 was elected, and commits a record that is then another's place.
+    fn strays(allowed: bool, unclean: bool) -> u64 {
+        let mut bench = Bench::with(INFO.name, |setup| setup.topic_defaults.unclean = allowed).begun();
+        bench.replicated(0, 1, 7, &[2, 3]).hw(1, 1, 1, &[1, 2, 3]).elected(2, 2, &[2], unclean).leads(2, 2);
+        bench.send(P1, 0).send(P1, 1).append(b(1), Leader, 1, 1, 8).hw(1, 1, 2, &[1]);
+        bench.read(C1, 1, P1, 0).read(C9, 1, P1, 1);
+        bench.fired()
+    }
+
+    #[test]
+    fn what_a_leader_commits_after_an_unclean_election_is_lost_if_that_is_allowed() {
+        assert_eq!((strays(true, true), strays(false, true), strays(true, false)), (0, 1, 1));
+    }
+
+    #[test]
+    fn what_is_sent_after_the_earlier_leader_has_ended_is_not_lost() {
+        let mut bench = Bench::with(INFO.name, |setup| setup.topic_defaults.unclean = true).begun();
+        bench.replicated(0, 1, 7, &[2, 3]).hw(1, 1, 1, &[1, 2, 3]).elected(2, 2, &[2], true).leads(2, 2);
+        bench.append(b(1), Leader, 1, 1, 8).hw(1, 1, 2, &[1]).send(P1, 0).send(P1, 1);
+        bench.read(C1, 1, P1, 0).read(C9, 1, P1, 1);
+        assert_eq!(bench.fired(), 1);
+    }
+
     #[test]
     fn the_same_record_read_twice_is_well() {
         let mut bench = Bench::of(INFO.name);

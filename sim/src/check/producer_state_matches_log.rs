@@ -68,6 +68,8 @@ impl ProducerStateMatchesLog {
         let next = stamp.base_sequence.plus(entry.end - entry.base);
         let now = Last { epoch: stamp.epoch, next, end: entry.end, at: scene.at };
         let Some(last) = producers.insert(stamp.id, now) else { return };
+        // What a producer wrote is known from its records: once all are deleted, a replica that begins anew where
+        // the log begins now has never heard of it, and takes any sequence, a repeated one, too (KIP-360).
         let forgotten = last.end <= partition.trunk.start
             || scene.at.since(last.at) >= scene.setup.patience.producer_expiration;
         let wrong = if stamp.epoch < last.epoch {
@@ -77,7 +79,7 @@ impl ProducerStateMatchesLog {
         } else if stamp.base_sequence == last.next {
             None
         } else if stamp.base_sequence.since(last.next).0 > u64::from(u32::MAX / 4) {
-            Some("stands there twice")
+            (!forgotten).then_some("stands there twice")
         } else {
             (!forgotten).then_some("leaves a gap")
         };
@@ -108,7 +110,9 @@ impl ProducerStateMatchesLog {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::testing::*, INFO};
+    use trial_model::event::LogStartReason;
+
+    use super::{super::testing::*, Event, INFO, Offset};
 
     fn commit(bench: &mut Bench, base: u64, epoch: u16, sequence: u32) {
         let crc = base as u32;
@@ -124,6 +128,18 @@ mod tests {
         commit(&mut bench, 0, 0, 0);
         commit(&mut bench, 1, 0, 0);
         assert_eq!(bench.fired(), 1);
+    }
+
+    #[test]
+    fn what_was_deleted_may_be_written_again() {
+        for (start, fired) in [(1, 0), (0, 1)] {
+            let mut bench = Bench::of(INFO.name).begun();
+            commit(&mut bench, 0, 0, 0);
+            let (from, to, why) = (Offset(0), Offset(start), LogStartReason::DeleteRecords);
+            bench.say(b(1), Event::LogStartMoved { partition: P, from, to, why });
+            commit(&mut bench, 1, 0, 0);
+            assert_eq!(bench.fired(), fired);
+        }
     }
 
     #[test]

@@ -44,7 +44,7 @@ impl Check for ReplicasAgree {
         };
         let lawful = match epoch {
             Some(epoch) => partition.lawful(epoch),
-            None => partition.regime.is_none(),
+            None => partition.losses.is_empty(),
         };
         if own.base >= to || !lawful {
             return;
@@ -81,6 +81,17 @@ mod tests {
         let mut bench = Bench::of(INFO.name).begun();
         bench.replicated(0, 1, 7, &[2]).append(b(3), Follower, 0, 0, 9).hw(1, 1, 1, &[1, 2]).adopt(3, 1, 1);
         assert_eq!(bench.fired(), 1);
+    }
+
+    #[test]
+    fn a_leader_that_has_not_heard_of_an_unclean_election_commits_nothing_any_more() {
+        for (unclean, fired) in [(true, 0), (false, 1)] {
+            let mut bench = Bench::of(INFO.name).begun();
+            bench.replicated(0, 1, 7, &[2, 3]).hw(1, 1, 1, &[1, 2, 3]).elected(2, 2, &[2], unclean).leads(2, 2);
+            bench.append(b(2), Leader, 1, 2, 9).hw(2, 2, 2, &[2]).append(b(1), Leader, 1, 1, 8);
+            bench.hw(1, 1, 2, &[1]);
+            assert_eq!(bench.fired(), fired);
+        }
     }
 
     #[test]

@@ -48,6 +48,18 @@ pub struct Loss {
     pub pardoned: bool,
     /// How many replicas were lossy then, and how many of them because a disk lied.
     pub lossy: (usize, usize),
+    /// Up to where, and until when, an earlier leader that had not heard of the election went on committing:
+    /// that is lost with the rest.
+    pub strayed: Option<(Offset, Instant)>,
+}
+
+impl Loss {
+    /// Whether a committed record at `offset` that was sent at `since` may be among what was lost.
+    pub fn covers(&self, offset: Offset, since: Instant) -> bool {
+        let then = offset < self.to && self.by.at >= since;
+        let later = self.strayed.is_some_and(|(to, until)| offset < to && until >= since);
+        self.from <= offset && (then || later)
+    }
 }
 
 /// Who moved the true high watermark last, and on whom it counted.
@@ -101,8 +113,11 @@ pub struct Partition {
     pub high_watermark: Offset,
     /// Who moved it last.
     pub moved: Option<Moved>,
-    /// From which epoch on committed records are missing: an earlier leader's word counts no more.
+    /// From which epoch on committed records are missing, or may be, as its leader was elected uncleanly: an
+    /// earlier leader's word counts no more.
     pub regime: Option<LeaderEpoch>,
+    /// What was lost when that epoch began, if only what an earlier leader commits still.
+    reign: Option<Loss>,
     /// Whether somebody was elected because all who were known to have everything died uncleanly, so many as
     /// `min.insync.replicas` at least, and has not led yet.
     pub pardon: bool,
@@ -136,6 +151,7 @@ impl Partition {
             high_watermark: Offset::ZERO,
             moved: None,
             regime: None,
+            reign: None,
             pardon: false,
             conceded: false,
             losses: Vec::new(),
@@ -237,6 +253,9 @@ impl Partition {
 
     pub(super) fn announce(&mut self, moved: Moved) {
         self.grown.clear();
+        if !self.deleted && !self.lawful(moved.epoch) {
+            self.strays(&moved);
+        }
         if self.deleted || !self.lawful(moved.epoch) || moved.to <= self.high_watermark {
             return;
         }
@@ -244,6 +263,20 @@ impl Partition {
         commit(&mut self.trunk, &mut self.replicas, moved.node, moved.to, |entry| grown.push(*entry));
         self.high_watermark = moved.to;
         self.moved = Some(moved);
+    }
+
+    /// A leader goes on that has not heard of an election in which committed records were given up.
+    fn strays(&mut self, moved: &Moved) {
+        let Some(reign) = self.reign.filter(|reign| moved.to > reign.from) else { return };
+        let noted = self.losses.iter().rposition(|loss| loss.by == reign.by);
+        if noted.is_none() && self.losses.len() < 64 {
+            self.losses.push(reign);
+        }
+        let at = noted.unwrap_or(self.losses.len().saturating_sub(1));
+        if let Some(loss) = self.losses.get_mut(at).filter(|loss| loss.by == reign.by) {
+            let to = loss.strayed.map_or(moved.to, |(to, _)| to.max(moved.to));
+            loss.strayed = Some((to, moved.at));
+        }
     }
 
     /// A leader begins. If it leads in the newest epoch, what it does not have is gone.
@@ -257,11 +290,17 @@ impl Partition {
             let unclean = std::mem::take(&mut self.conceded);
             let (before, lossy) = (self.high_watermark, self.lossy());
             let pardoned = std::mem::take(&mut self.pardon);
-            if let Some(from) = give_up(&mut self.trunk, &mut self.replicas, by.node) {
-                self.high_watermark = self.high_watermark.min(from);
+            let given_up = give_up(&mut self.trunk, &mut self.replicas, by.node);
+            if given_up.is_some() || unclean {
+                let from = given_up.unwrap_or(self.trunk.end);
+                if given_up.is_some() {
+                    self.high_watermark = self.high_watermark.min(from);
+                }
                 self.regime = Some(by.epoch);
-                if self.losses.len() < 64 {
-                    self.losses.push(Loss { by, from, to: before, unclean, pardoned, lossy });
+                let loss = Loss { by, from, to: before, unclean, pardoned, lossy, strayed: None };
+                self.reign = Some(loss);
+                if given_up.is_some() && self.losses.len() < 64 {
+                    self.losses.push(loss);
                 }
             }
         }
