@@ -13,6 +13,7 @@ use crate::{
         Summary,
         campaign::{Bucket, Cut},
         failure,
+        words::{clock, counted},
     },
     scenario::{Scenario, values::Seed},
 };
@@ -140,9 +141,9 @@ impl Desk<'_> {
     ) -> Examined {
         let best = &found.best;
         let mut repro = findings.repro(self.campaign, best, kind);
-        let path = findings.bucket(kind).join("repro.json");
+        let path = findings.bucket(kind).join("repro.json").display().to_string();
         let without = self.campaign.without.iter().map(|check| format!(" --without-check {check}"));
-        let again = format!("trial run {}{}", path.display(), without.collect::<String>());
+        let again = format!("trial run {path}{}", without.collect::<String>());
         let name = best.scenario.name.clone();
         let mut bucket = Bucket {
             kind: kind.into(),
@@ -164,14 +165,15 @@ impl Desk<'_> {
         let mut hand = self.hand();
         match &found.failure {
             Failure::Broken { .. } => {
-                self.confirm(&mut hand, &mut bucket, &repro, &best.digest, &again);
+                let commands = (path.as_str(), again.as_str());
+                self.confirm(&mut hand, &mut bucket, &repro, &best.digest, commands);
                 if bucket.confirmed
                     && bucket.counts()
                     && !self.shrink.is_zero()
                     // The shrinker judges with every check.
                     && self.campaign.without.is_empty()
                     && (self.waits)()
-                    && let Some(kept) = self.shrink(&mut hand, &mut bucket, &repro, &again)
+                    && let Some(kept) = self.shrink(&mut hand, &mut bucket, &repro, commands)
                 {
                     // The run as it was found stays beside it.
                     let _ = findings.keep(kind, "found.json", &text(&repro));
@@ -204,11 +206,18 @@ impl Desk<'_> {
     }
 
     /// Whether the run is the same in a fresh process and on the other engine.
-    fn confirm(&self, hand: &mut Hand, bucket: &mut Bucket, repro: &Scenario, digest: &str, again: &str) {
+    fn confirm(
+        &self,
+        hand: &mut Hand,
+        bucket: &mut Bucket,
+        repro: &Scenario,
+        digest: &str,
+        (place, again): (&str, &str),
+    ) {
         let first = self.judge(hand, repro, bucket.seed, Side::Direct);
         let Ok((summary, kind)) = first else { return };
         bucket.confirmed = kind.as_deref() == Some(bucket.kind.as_str());
-        let report = failure::report(&summary, repro, None, again);
+        let report = failure::report(&summary, repro, Some(place), again);
         if !report.is_empty() {
             bucket.report = report;
         }
@@ -232,7 +241,7 @@ impl Desk<'_> {
         hand: &mut Hand,
         bucket: &mut Bucket,
         repro: &Scenario,
-        again: &str,
+        (place, again): (&str, &str),
     ) -> Option<Scenario> {
         let millis = u64::try_from(self.shrink.as_millis()).unwrap_or(u64::MAX);
         // Measuring the strength at the end may take longer than the limit.
@@ -244,13 +253,15 @@ impl Desk<'_> {
         if kind.as_deref() != Some(bucket.kind.as_str()) {
             return None;
         }
-        bucket.report = failure::report(&summary, &cut.scenario, None, again);
-        bucket.shrunk = Some(Cut {
+        let shrunk = Cut {
             faults: cut.scenario.faults.len(),
             runs: cut.runs,
             took_ms: cut.took_ms,
             strength: cut.strength,
-        });
+        };
+        let report = failure::report(&summary, &cut.scenario, Some(place), again);
+        bucket.report = with_shrinking(&report, bucket.faults, &shrunk);
+        bucket.shrunk = Some(shrunk);
         Some(cut.scenario)
     }
 }
@@ -267,9 +278,47 @@ fn by_itself(found: &Found, kind: &str, again: &str) -> String {
     )
 }
 
+/// A report that says how much was needed, and whether the seed matters.
+fn with_shrinking(report: &str, before: usize, cut: &Cut) -> String {
+    let (fails, of) = cut.strength;
+    let runs = counted(usize::try_from(cut.runs).unwrap_or(usize::MAX), "run");
+    let cost = format!("{runs}, {}", clock(cut.took_ms));
+    let told = |line: &str| match line.strip_prefix("  schedule  ") {
+        Some(head) => {
+            let enough = match cut.faults {
+                0 => head.to_string(),
+                1 => "1 fault is enough".into(),
+                many => format!("{many} faults are enough"),
+            };
+            let shrunk = format!("shrunk from {before} in {cost}");
+            format!("  schedule  {enough} ({shrunk}); {fails} of {of} other seeds fail\n")
+        }
+        None => format!("{line}\n"),
+    };
+    report.lines().map(told).collect()
+}
+
 fn unexpected(answer: &Answer) -> String {
     match answer {
         Answer::Refused(why) => why.clone(),
         _ => "a process answers something else than it was asked".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_says_what_was_enough() {
+        let cut = Cut { faults: 2, runs: 138, took_ms: 6_200, strength: (50, 50) };
+        let text = with_shrinking("FAIL  it\n\n  schedule  2 faults\n      at 1s  pause\n", 41, &cut);
+        let schedule = "2 faults are enough (shrunk from 41 in 138 runs, 6.2s); 50 of 50 other seeds fail";
+        assert_eq!(text, format!("FAIL  it\n\n  schedule  {schedule}\n      at 1s  pause\n"));
+        let cut = Cut { faults: 1, runs: 12_345, took_ms: 61_000, strength: (3, 50) };
+        let text = with_shrinking("  schedule  1 fault\n", 1_000, &cut);
+        let schedule = "1 fault is enough (shrunk from 1000 in 12,345 runs, 1m01s); 3 of 50 other seeds fail";
+        assert_eq!(text, format!("  schedule  {schedule}\n"));
+        assert!(text.trim_end().len() <= 100, "{text}");
     }
 }
