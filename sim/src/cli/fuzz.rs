@@ -134,6 +134,7 @@ fn fuzz(it: &Fuzz, common: &Common, output: &mut Output) -> Result<Exit, Exit> {
     let desk = Desk {
         campaign: &plan.campaign,
         setup: plan.setup.clone(),
+        plain: plan.plain.clone(),
         shrink: plan.shrink,
         waits: &waits,
         files: plan.files.clone(),
@@ -173,9 +174,9 @@ fn runs(
     let enough = AtomicBool::new(false);
     let trouble = Mutex::new(None::<String>);
     let hands = || {
-        let mut hand = desk.hand();
+        let mut tries = desk.tries();
         let (enough, trouble) = (&enough, &trouble);
-        move |proposal: &Proposal| match desk.try_one(&mut hand, proposal) {
+        move |proposal: &Proposal| match tries(proposal) {
             Ok(tried) => tried,
             Err(why) => {
                 enough.store(true, Ordering::Relaxed);
@@ -248,11 +249,12 @@ fn canary(
     output: &mut Output,
 ) -> Result<(), Exit> {
     let (campaign, setup) = plan.canary(it).map_err(|why| output.fail(Exit::Internal, &why))?;
-    let desk = Desk { campaign: &campaign, setup, shrink: Duration::ZERO, waits, files: BTreeMap::new() };
+    let plain = Some(plan.setup.clone());
+    let desk =
+        Desk { campaign: &campaign, setup, plain, shrink: Duration::ZERO, waits, files: BTreeMap::new() };
     let hands = || {
-        let mut hand = desk.hand();
-        let desk = &desk;
-        move |proposal: &Proposal| desk.try_one(&mut hand, proposal).ok().flatten()
+        let mut tries = desk.tries();
+        move |proposal: &Proposal| tries(proposal).ok().flatten()
     };
     let mut tried = 0;
     let found = campaign.run_by(hands, || !interrupt::interrupted(), |_, _| tried += 1);

@@ -24,6 +24,8 @@ pub struct Desk<'a> {
     pub campaign: &'a Campaign,
     /// How processes are started.
     pub setup: Setup,
+    /// How processes are started that plant no canary, if one is to be found.
+    pub plain: Option<Setup>,
     /// How long each kind of failure is shrunk.
     pub shrink: Duration,
     /// Whether anybody still waits.
@@ -46,6 +48,23 @@ impl Desk<'_> {
     /// A new hand.
     pub fn hand(&self) -> Hand {
         Hand::new(self.setup.clone())
+    }
+
+    /// Makes runs of the campaign, as `try_one` does. Where a canary is to be found, what fails without it, too, has
+    /// not found it.
+    pub fn tries(&self) -> impl FnMut(&Proposal) -> Result<Option<Tried>, String> {
+        let mut hand = self.hand();
+        let mut plain = self.plain.clone().map(Hand::new);
+        move |proposal| {
+            let mut tried = self.try_one(&mut hand, proposal)?;
+            if let (Some(tried), Some(plain)) = (&mut tried, &mut plain)
+                && tried.failure.is_some()
+                && self.try_one(plain, proposal)?.is_none_or(|other| other.failure.is_some())
+            {
+                tried.failure = None;
+            }
+            Ok(tried)
+        }
     }
 
     /// How long a run is waited for: it should give up by itself before.

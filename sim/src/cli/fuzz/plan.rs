@@ -41,6 +41,8 @@ pub struct Plan {
     pub campaign: Campaign,
     /// How its processes are started.
     pub setup: Setup,
+    /// The same without the canary, if one is planted.
+    pub plain: Option<Setup>,
     /// The same, written down.
     pub what: What,
     /// After how many kinds of failure that count it ends.
@@ -96,7 +98,12 @@ impl Plan {
             limits,
             scenarios,
         };
+        let plain = it.canary.then(|| {
+            let bugs = it.plant.iter().fold(Museum::default(), |museum, bug| museum.with(bug.0));
+            setup(it, &Campaign { museum: bugs, ..campaign.clone() })
+        });
         Ok(Plan {
+            plain: plain.transpose().map_err(|why| output.fail(Exit::Internal, &why))?,
             setup: setup(it, &campaign).map_err(|why| output.fail(Exit::Internal, &why))?,
             what: what(it, &campaign, new_since),
             campaign,
