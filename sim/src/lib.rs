@@ -23,6 +23,8 @@ pub mod run;
 pub mod simulate;
 
 pub mod bucket;
+pub mod explain;
+pub mod diff;
 pub mod shrink;
 pub mod fuzz;
 pub mod gate;

@@ -47,6 +47,11 @@ pub struct Options {
     pub unjudged: bool,
     /// Who reads the run while it happens.
     pub readers: Vec<Box<dyn Reader>>,
+    /// From this instant on, chance in the network and on disks, and in processes that begin later, is drawn
+    /// from another seed. What clients are told and which faults there are stays as it was.
+    pub reseed: Option<(Instant, u64)>,
+    /// Writes down what caused what, for whoever has to explain the run.
+    pub scribe: Option<crate::explain::Scribe>,
     /// Told now and then how far simulated time has come; says whether to go on.
     pub progress: Option<Box<dyn FnMut(Progress) -> bool + Send>>,
 }

@@ -109,7 +109,7 @@ fn build(scenario: &Scenario, seed: u64, options: &mut Options, names: &SharedNa
         .then(|| Judge::new(judge_setup(scenario, &cast, except), Box::new(names.clone())));
     let mut recorder = Recorder::new();
     options.readers.drain(..).for_each(|reader| recorder.add(reader));
-    World::new(
+    let mut world = World::new(
         residents.collect(),
         network,
         director,
@@ -118,7 +118,12 @@ fn build(scenario: &Scenario, seed: u64, options: &mut Options, names: &SharedNa
         recorder,
         Tally::new(cast.staff.auditor),
         options.progress.take(),
-    )
+    );
+    if let Some((at, seed)) = options.reseed {
+        world.reseed_at(at, seed);
+    }
+    options.scribe.take().into_iter().for_each(|scribe| world.write_down(scribe));
+    world
 }
 
 /// Everybody who takes part.
@@ -292,6 +297,11 @@ fn is_named_by(scenario: &Scenario, node: NodeId, selector: &Selector) -> bool {
         }
         _ => false,
     }
+}
+
+/// What the judge of a scenario's runs is told, for whoever judges a record of one.
+pub(crate) fn setup_of(scenario: &Scenario) -> JudgeSetup {
+    judge_setup(scenario, &Cast::of(scenario), BTreeSet::new())
 }
 
 fn judge_setup(scenario: &Scenario, cast: &Cast, except: BTreeSet<String>) -> JudgeSetup {

@@ -3,7 +3,7 @@
 use trial::{
     report::{
         Summary, Verdict, ci, failure, human,
-        summary::{Broken, Build, Done, FORMAT, Seen},
+        summary::{Broken, Build, Circumstances, Done, FORMAT, Seen},
     },
     scenario::{Scenario, load, values::Seed},
 };
@@ -32,6 +32,7 @@ fn passed() -> Summary {
         events: [("log.append".to_string(), 58_000), ("hw.advance".to_string(), 204)].into(),
         checks: vec!["acked_records_are_readable".into(), "replicas_agree".into()],
         violations: Vec::new(),
+        decision: None,
         goals: vec![Seen { event: "leader.elected".into(), at_least: 2, seen: 3 }],
         faults: vec![
             done("slow-follower", 2_000, "pause broker-3 for 900ms"),
@@ -73,6 +74,42 @@ fn failed() -> Summary {
         ],
     };
     Summary { verdict: Verdict::Fail, violations: vec![broken], ..passed() }
+}
+
+/// The reports of violations of many kinds, each of a planted bug: what broke, which decision was wrong, what
+/// was done to the cluster, what to type.
+#[test]
+fn the_report_of_each_planted_bug() {
+    let mut kinds = std::collections::BTreeSet::new();
+    for path in trial_tests::scenario_files("museum") {
+        let mut scenario = trial_tests::load(&path);
+        let bug = trial_model::museum::Bug::from_slug(&scenario.name).expect("the scenario of a bug");
+        scenario.plant.push(trial::scenario::values::BugName(bug));
+        let seed = trial_tests::seed_of(&scenario);
+        let options = trial::Options { engine: trial::Engine::Direct, ..trial::Options::default() };
+        let run = trial::simulate(&scenario, seed, options);
+        let around = Circumstances {
+            engine: "direct".into(),
+            took: std::time::Duration::ZERO,
+            until: None,
+            stop_at_first: false,
+            cut_short: None,
+            without: Vec::new(),
+        };
+        let mut summary = Summary::of(&scenario, &run, &around);
+        summary.explain(&scenario);
+        let again = format!("trial run scenarios/museum/{0}.scenario.json --plant {0}", scenario.name);
+        let place = "target/trial/latest";
+        let text = failure::report(&summary, &scenario, Some(place), &again);
+        // The line of the trace follows.
+        assert!(text.lines().count() < failure::LINES, "{} lines:\n{text}", text.lines().count());
+        fits(&text);
+        assert!(summary.decision.is_some(), "a wrong decision is named:\n{text}");
+        assert!(text.contains(&format!("trial explain {place}")), "{text}");
+        kinds.insert(run.violations[0].check);
+        golden(&format!("planted/{}", scenario.name), &text);
+    }
+    assert!(kinds.len() >= 10, "violations of many kinds: {kinds:?}");
 }
 
 fn golden(name: &str, text: &str) {

@@ -138,6 +138,11 @@ pub trait Check: Send {
     fn finish(&mut self, _scene: Scene<'_>, _found: &mut Found) {}
 }
 
+/// What the check of a name wants to be asked about.
+pub fn hears(name: &str) -> Hears {
+    all().iter().find(|(info, _)| info.name == name).map_or(Hears::default(), |(_, check)| check.hears())
+}
+
 /// What has not come to rest, and the lines of a report that say why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unsettled {

@@ -23,6 +23,10 @@ pub enum Exit {
     Internal,
     /// Interrupted; what was found is saved.
     Interrupted,
+    /// For `git bisect run`: this build cannot be judged.
+    Skip,
+    /// For `git bisect run`: go no further.
+    Abort,
 }
 
 impl Exit {
@@ -37,6 +41,18 @@ impl Exit {
             Exit::OtherFormat => 5,
             Exit::Internal => 70,
             Exit::Interrupted => 130,
+            Exit::Skip => 125,
+            Exit::Abort => 129,
+        }
+    }
+
+    /// The same for `git bisect run`, which reads 125 as "cannot say" and everything above 127 as "stop".
+    #[must_use]
+    pub const fn for_bisect(self) -> Exit {
+        match self {
+            Exit::Usage | Exit::Inconclusive | Exit::OtherFormat => Exit::Skip,
+            Exit::NotDeterministic | Exit::Internal => Exit::Abort,
+            exit => exit,
         }
     }
 

@@ -7,10 +7,13 @@ use std::{
 
 use trial_model::museum::Bug;
 
-use super::{Exit, Output};
+use super::{
+    Exit, Output,
+    rundir::{self, Unreadable},
+};
 use crate::scenario::{
     self, Change, Scenario, Source, diagnostic,
-    values::{BugName, CheckName},
+    values::{BugName, CheckName, Seed},
 };
 
 /// A scenario and the file it came from.
@@ -32,6 +35,38 @@ pub fn load(path: &Path, changes: &[Change], output: &mut Output) -> Result<Load
             Err(if other { Exit::OtherFormat } else { Exit::Usage })
         }
     }
+}
+
+/// A scenario and the seed under which it is to run again.
+pub struct Again {
+    /// What to run, its planted bugs included.
+    pub scenario: Scenario,
+    /// Under which seed.
+    pub seed: Seed,
+}
+
+/// What a repro, a scenario or the directory of a run says to run again; `seed` and `plant` are what the
+/// command line adds.
+pub fn again(what: &Path, seed: Option<Seed>, plant: &[BugName], output: &mut Output) -> Result<Again, Exit> {
+    let (file, recorded) = if what.is_dir() {
+        let left = rundir::read(what).map_err(|why| match why {
+            Unreadable::Damaged(why) => output.fail(Exit::Usage, &why),
+            Unreadable::OtherFormat(why) => output.fail(Exit::OtherFormat, &why),
+        })?;
+        (what.join("scenario.json"), Some(left.summary.seed))
+    } else {
+        (what.to_path_buf(), None)
+    };
+    let mut scenario = load(&file, &[], output)?.scenario;
+    let told = scenario.origin.as_ref().and_then(|origin| origin.seed);
+    let Some(seed) = seed.or(recorded).or(scenario.seed).or(told) else {
+        let why = format!("{} pins no seed: say with --seed which run you mean", file.display());
+        return Err(output.fail(Exit::Usage, &why));
+    };
+    for bug in plant.iter().filter(|bug| !scenario.plant.contains(bug)).copied().collect::<Vec<_>>() {
+        scenario.plant.push(bug);
+    }
+    Ok(Again { scenario, seed })
 }
 
 /// `PATH=VALUE` of `--set`: a value that is JSON is taken as JSON, any other as a string.

@@ -13,7 +13,10 @@ mod nemesis;
 mod launch;
 mod run;
 mod replay;
+mod look;
 mod shrink;
+mod explain;
+mod diff;
 mod fuzz;
 mod findings;
 mod campaign_reports;
@@ -61,6 +64,10 @@ enum Command {
     Replay(replay::Replay),
     /// Find the least that still fails: fewer faults, nodes, clients and settings, triggers for times.
     Shrink(shrink::Shrink),
+    /// Say why a run fails: the events that led there, and which decision was wrong.
+    Explain(explain::Explain),
+    /// Say where two runs part, and what is different at a moment.
+    Diff(diff::Diff),
     /// Run drawn clusters, or scenarios under drawn seeds and faults, until a promise breaks.
     Fuzz(fuzz::Fuzz),
     /// Join the shards of a campaign into one summary.
@@ -213,6 +220,8 @@ fn dispatch(cli: &Cli, output: &mut Output) -> Exit {
         Command::Run(it) => run::main(it, common, output),
         Command::Replay(it) => replay::main(it, common, output),
         Command::Shrink(it) => shrink::main(it, common, output),
+        Command::Explain(it) => explain::main(it, common, output),
+        Command::Diff(it) => diff::main(it, common, output),
         Command::Fuzz(it) => fuzz::main(it, common, output),
         Command::Merge(it) => merge::main(it, common, output),
         Command::FuzzWorker(it) => fuzz::worker::main(it, output),

@@ -4,6 +4,7 @@ use std::{
     fs::File,
     io::{self, BufRead, BufReader},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use clap::Args;
@@ -13,12 +14,15 @@ use super::{
     compare::{self, Parted},
     input, interrupt,
     launch::{EngineName, Launch},
+    look,
     output::coloured,
     progress,
     rundir::{self, Left, Unreadable},
     verbose::Verbose,
 };
 use crate::{
+    diff::Moment,
+    explain::recorded as recorded_run,
     nth_seed,
     report::{Build, Summary, Verdict, human},
     scenario::{
@@ -33,9 +37,22 @@ use crate::{
 pub struct Replay {
     /// A repro file, or the directory of a run.
     what: PathBuf,
-    /// End the run at this time; it is not compared then.
-    #[arg(long, value_name = "T")]
-    until: Option<Span>,
+    /// End the run at this time, or after this event; it is not compared then.
+    #[arg(long, value_name = "T|#E")]
+    until: Option<Moment>,
+    /// Look into a node instead: broker-1, broker-1/orders-0, controller-1/metadata. At --at, or --until, or
+    /// when the promise was seen broken.
+    #[arg(long, value_name = "NODE[/PARTITION]")]
+    show: Option<look::Place>,
+    /// With --show: what changed since then.
+    #[arg(long, value_name = "T|#E", requires = "show")]
+    from: Option<Moment>,
+    /// With --show: at which moment to look.
+    #[arg(long, value_name = "T|#E", requires = "show", conflicts_with = "until")]
+    at: Option<Moment>,
+    /// End with the codes that `git bisect run` wants: 0 good, 1 bad, 125 cannot say, 129 stop.
+    #[arg(long)]
+    bisect: bool,
     /// On another build whose trace differs: with how many other seeds to try.
     #[arg(long, value_name = "N", default_value_t = 50)]
     seeds: u64,
@@ -53,19 +70,28 @@ struct Recording {
 }
 
 pub fn main(it: &Replay, common: &Common, output: &mut Output) -> Exit {
-    match replay(it, common, output) {
+    let exit = match replay(it, common, output) {
         Ok(exit) | Err(exit) => exit,
-    }
+    };
+    if it.bisect { exit.for_bisect() } else { exit }
 }
 
 fn replay(it: &Replay, common: &Common, output: &mut Output) -> Result<Exit, Exit> {
     let recording =
         if it.what.is_dir() { of_directory(&it.what, output)? } else { of_file(&it.what, output)? };
+    if let Some(place) = &it.show {
+        let (scenario, seed) = (&recording.scenario, recording.seed.0);
+        let text = look::look(scenario, seed, place, it.from, it.at.or(it.until));
+        let text = text.map_err(|why| output.fail(Exit::Usage, &why))?;
+        output.say(&text);
+        return Ok(Exit::Ok);
+    }
+    let until = until(it, &recording).map_err(|why| output.fail(Exit::Usage, &why))?;
     let human_wanted = common.format == Format::Human;
     if human_wanted && !common.quiet {
         output.say(&format!("{}\n", human::head(&recording.scenario, recording.seed)));
     }
-    let (summary, parted) = run_again(it, common, &recording, output)?;
+    let (summary, parted) = run_again(it, common, &recording, until, output)?;
     let place = it.what.display().to_string();
     let again = format!("trial replay {place}");
     let same = same_digest(&recording, &summary, it.until.is_some());
@@ -123,6 +149,7 @@ fn run_again(
     it: &Replay,
     common: &Common,
     recording: &Recording,
+    until: Option<Span>,
     output: &mut Output,
 ) -> Result<(Summary, Option<Parted>), Exit> {
     let mut readers: Vec<Box<dyn Reader>> = Vec::new();
@@ -147,12 +174,13 @@ fn run_again(
         scenario: &recording.scenario,
         seed: recording.seed,
         engine: it.engine,
-        until: it.until.or(before.and_then(|summary| summary.until)),
+        until: until.or(before.and_then(|summary| summary.until)),
         stop_at_first: before.is_some_and(|summary| summary.stop_at_first),
         without: before.map_or(Vec::new(), |summary| summary.without.clone()),
         bar: progress::shown(common),
     };
-    let summary = launch.run(readers).map_err(|why| output.fail(Exit::Usage, &why))?;
+    let mut summary = launch.run(readers).map_err(|why| output.fail(Exit::Usage, &why))?;
+    summary.explain(&recording.scenario);
     let parted = match comparison {
         Some((path, verdict)) => verdict
             .parted()
@@ -160,6 +188,20 @@ fn run_again(
         None => None,
     };
     Ok((summary, parted))
+}
+
+/// When to end: an event's instant is brought to its end.
+fn until(it: &Replay, recording: &Recording) -> Result<Option<Span>, String> {
+    let number = match it.until {
+        None => return Ok(None),
+        Some(Moment::Time(at)) => return Ok(Some(Span(Duration::from_nanos(at.0)))),
+        Some(Moment::Event(number)) => number,
+    };
+    let (_, record) = recorded_run(&recording.scenario, recording.seed.0, None);
+    match record.entries.get(number) {
+        Some(entry) => Ok(Some(Span(Duration::from_nanos(entry.at.0 + 1_000)))),
+        None => Err(format!("--until: there is no event #{number}, the run has {}", record.entries.len())),
+    }
 }
 
 /// The events of a recorded trace, its header read away.

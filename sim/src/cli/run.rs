@@ -147,7 +147,8 @@ fn carry_out(
         without: it.without_check.clone(),
         bar: progress::shown(common),
     };
-    let summary = launch.run(readers).map_err(|why| output.fail(Exit::Usage, &why))?;
+    let mut summary = launch.run(readers).map_err(|why| output.fail(Exit::Usage, &why))?;
+    summary.explain(scenario);
     Ok((summary, draft, trace))
 }
 

@@ -120,6 +120,17 @@ impl Disk {
         }
     }
 
+    /// Draws from another seed from now on; what is asked for already takes as long as it was to take.
+    pub fn reseed(&mut self, seed: u64) {
+        let node = self.node;
+        self.seed = seed;
+        self.pace = Rng::named(seed, &format!("disk/{node}"));
+        self.loss = Rng::named(seed, &format!("disk/{node}/loss"));
+        for here in &mut self.faults {
+            here.rng = Rng::named(seed, &format!("fault/{}/{node}", here.id.0));
+        }
+    }
+
     /// Takes what a step at `now` wants done, in order.
     pub fn perform(&mut self, now: Instant, work: impl IntoIterator<Item = DiskRequest>) {
         for request in work {

@@ -110,6 +110,14 @@ impl Link {
         }
     }
 
+    /// Draws from another seed from now on.
+    pub(super) fn reseed(&mut self, seed: u64, from: NodeId, to: NodeId) {
+        self.rng = Rng::named(seed, &format!("link/{from}→{to}"));
+        for FaultHere { id, rng, .. } in &mut self.faults {
+            *rng = Rng::named(seed, &format!("fault/{}/{from}→{to}", id.0));
+        }
+    }
+
     /// Whether it knows of every fault up to a version of the plan.
     #[inline]
     pub(super) fn knows_faults(&self, version: u64) -> bool {

@@ -158,6 +158,17 @@ impl Network {
         self.unlike.extend(ways.filter(|(from, to)| from != to).map(|way| (way, config)));
     }
 
+    /// Draws from another seed from now on; what is under way arrives when it was to arrive.
+    pub fn reseed(&mut self, seed: u64) {
+        self.seed = seed;
+        let nodes: Vec<NodeId> = self.machines.iter().map(|machine| machine.node).collect();
+        for machine in &mut self.machines {
+            for (peer, link) in machine.links.iter_mut().enumerate() {
+                link.iter_mut().for_each(|link| link.reseed(seed, machine.node, nodes[peer]));
+            }
+        }
+    }
+
     /// Takes one message of a node's step at `now`. A node that does not run sends nothing.
     pub fn send(&mut self, now: Instant, from: NodeId, message: Outgoing) {
         let peer = match &message {
@@ -337,7 +348,8 @@ fn client_of(connection: ConnectionId) -> NodeId {
     unpack(connection.0 >> 48)
 }
 
-fn channel_of(connection: ConnectionId) -> Channel {
+/// On which of its client's channels a connection is.
+pub(crate) fn channel_of(connection: ConnectionId) -> Channel {
     Channel((connection.0 >> 28 & 0xf) as u8)
 }
 

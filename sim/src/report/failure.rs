@@ -20,31 +20,75 @@ const FAULTS: usize = 5;
 /// Up to here a line is its label.
 const LABEL: usize = 10;
 
-/// The report. `place` is the run's directory, `again` the command that runs it anew.
+/// The report. `place` is the run's directory, `again` the command that runs it anew wherever one is.
 pub fn report(summary: &Summary, scenario: &Scenario, place: Option<&str>, again: &str) -> String {
     let Some(first) = summary.violations.first() else { return String::new() };
     let mut lines = title(summary, first);
     lines.push(String::new());
-    // What is fixed: title 2, blanks 3, schedule head 1, commands 2, trace 1.
-    let faults = summary.faults.len().min(FAULTS) + usize::from(summary.faults.len() > FAULTS);
+    let decision = decision(summary);
+    let mut commands = commands(place, again);
     let others = summary.broken().len() > 1;
-    let room = LINES - 9 - faults - usize::from(others);
-    let said = said(first, room);
+    // What is fixed: title 2, blank 1, what the check says and a blank, schedule and a blank, trace 1.
+    let fixed = 7 + usize::from(others) + decision.len() + usize::from(!decision.is_empty());
+    let least = first.lines.len().clamp(1, 4);
+    let room =
+        |commands: usize| faults_shown(summary.faults.len(), LINES.saturating_sub(fixed + commands + least));
+    let too_wide = commands.last().is_some_and(|last| last.chars().count() > COLUMNS);
+    if place.is_some() && (too_wide || room(commands.len()) < summary.faults.len().min(3)) {
+        // The run's directory says it as well.
+        commands.pop();
+    }
+    let fixed = fixed + commands.len();
+    let faults = room(commands.len());
+    let more = usize::from(summary.faults.len() > faults);
+    let said = said(first, LINES.saturating_sub(fixed + faults + more));
     if !said.is_empty() {
         lines.extend(said);
+        lines.push(String::new());
+    }
+    if !decision.is_empty() {
+        lines.extend(decision);
         lines.push(String::new());
     }
     if others {
         let names = summary.broken()[1..].join(", ");
         lines.push(labelled("also", &shortened(&names, COLUMNS - LABEL - 2)));
     }
-    lines.extend(schedule(summary, scenario));
+    lines.extend(schedule(summary, scenario, faults));
     lines.push(String::new());
-    if let Some(place) = place {
-        lines.push(labelled("replay", &format!("trial replay {place}")));
-    }
-    lines.push(labelled("again", again));
+    lines.extend(commands);
     lines.iter().map(|line| format!("{}\n", line.trim_end())).collect()
+}
+
+/// How many faults have room, one line being kept for how many more there are.
+fn faults_shown(faults: usize, room: usize) -> usize {
+    let room = room.min(FAULTS + 1);
+    if faults <= room.min(FAULTS) { faults } else { room.saturating_sub(1) }
+}
+
+/// The wrong decision, and below it what contradicted it.
+fn decision(summary: &Summary) -> Vec<String> {
+    let Some(decision) = &summary.decision else { return Vec::new() };
+    let width = COLUMNS - LABEL - 2;
+    let ended = format!("{};", decision.what);
+    let what = if ended.chars().count() <= width { ended } else { shortened(&decision.what, width) };
+    let mut lines = vec![labelled("wrong", &what)];
+    // Under the time, the words begin with the words above.
+    let indent = " ".repeat(decision.what.chars().take_while(|c| !c.is_whitespace()).count() + 2);
+    lines.push(labelled("decision", &shortened(&format!("{indent}{}", decision.but), width)));
+    lines
+}
+
+/// What to type next: only commands that there are.
+fn commands(place: Option<&str>, again: &str) -> Vec<String> {
+    match place {
+        Some(place) => vec![
+            labelled("replay", &format!("trial replay  {place}")),
+            labelled("why", &format!("trial explain {place}")),
+            labelled("again", again),
+        ],
+        None => vec![labelled("again", again)],
+    }
 }
 
 fn title(summary: &Summary, first: &Broken) -> Vec<String> {
@@ -85,12 +129,12 @@ fn said(first: &Broken, room: usize) -> Vec<String> {
     out
 }
 
-fn schedule(summary: &Summary, scenario: &Scenario) -> Vec<String> {
+fn schedule(summary: &Summary, scenario: &Scenario, shown: usize) -> Vec<String> {
     if summary.faults.is_empty() {
         return vec![labelled("schedule", "no fault was needed")];
     }
     let mut lines = vec![labelled("schedule", &counted(summary.faults.len(), "fault"))];
-    for done in summary.faults.iter().take(FAULTS) {
+    for done in summary.faults.iter().take(shown) {
         let at = format!("{}s", seconds(done.at, 3));
         // A fault at a time of its own, or one that the seed drew, says once when it was.
         let triggered = scenario.faults.iter().find(|fault| fault.id == done.id && fault.when.at.is_none());
@@ -102,8 +146,8 @@ fn schedule(summary: &Summary, scenario: &Scenario) -> Vec<String> {
         let what = shortened(&what, COLUMNS - 6 - 46);
         lines.push(format!("      {when:<44}  {what}"));
     }
-    if summary.faults.len() > FAULTS {
-        lines.push(format!("      … and {} more", grouped((summary.faults.len() - FAULTS) as u64)));
+    if summary.faults.len() > shown {
+        lines.push(format!("      … and {} more", grouped((summary.faults.len() - shown) as u64)));
     }
     lines
 }

@@ -73,6 +73,15 @@ pub struct Broken {
     pub lines: Vec<(String, String)>,
 }
 
+/// The decision that was wrong, in words.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Decision {
+    /// When and what: `3.066s  broker-1 moved the high watermark 1226 → 1227 on {1,2}`.
+    pub what: String,
+    /// What contradicted it.
+    pub but: String,
+}
+
 /// A fault that was carried out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Done {
@@ -125,6 +134,9 @@ pub struct Summary {
     pub checks: Vec<String>,
     /// The promises that were broken.
     pub violations: Vec<Broken>,
+    /// The decision that was wrong, if somebody has looked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decision: Option<Decision>,
     /// The goals.
     pub goals: Vec<Seen>,
     /// What went wrong.
@@ -211,6 +223,7 @@ impl Summary {
             events: run.events.iter().map(|(kind, count)| ((*kind).into(), *count)).collect(),
             checks: checks.iter().map(|check| (*check).to_string()).collect(),
             violations: violations.collect(),
+            decision: None,
             goals: goals
                 .map(|g| Seen { event: g.event.clone(), at_least: g.at_least, seen: g.seen })
                 .collect(),
@@ -234,6 +247,18 @@ impl Summary {
             without: around.without.clone(),
             trace: None,
         }
+    }
+
+    /// Looks for the wrong decision if the run failed: that takes another run of it, written down.
+    pub fn explain(&mut self, scenario: &Scenario) {
+        if self.verdict != Verdict::Fail || self.violations.is_empty() {
+            return;
+        }
+        let case = crate::explain::Case::of(scenario, self.seed.0);
+        // A run that was cut short may have seen less than the whole one.
+        let same = case.filter(|case| self.violations[0].check == case.violation.check);
+        let decision = same.and_then(|case| case.decision());
+        self.decision = decision.map(|(what, but)| Decision { what, but });
     }
 
     /// The first digits of the digest, as people compare them.

@@ -30,6 +30,7 @@ use crate::{
     digest::{self, Digest},
     director::{Control, Director, workload::Told},
     disk::Disk,
+    explain::Scribe,
     names::{RunNames, SharedNames},
     network::{Delivery, Network},
     run::Progress,
@@ -54,6 +55,10 @@ pub struct World {
     /// What everybody else knows of them.
     shared_names: SharedNames,
     recorder: Recorder,
+    /// When chance is drawn from another seed, and from which.
+    reseed: (Instant, u64),
+    /// Writes down what caused what, if anybody wants to know.
+    scribe: Option<Scribe>,
     tally: Tally,
     progress: Option<Box<dyn FnMut(Progress) -> bool + Send>>,
     next_progress: Instant,
@@ -130,6 +135,8 @@ impl World {
             names,
             shared_names,
             recorder,
+            reseed: (Instant::FOREVER, 0),
+            scribe: None,
             tally,
             progress,
             next_progress: Instant::ZERO,
@@ -139,6 +146,23 @@ impl World {
             ended: false,
             open: false,
         }
+    }
+
+    /// From now on it is written down what caused what. Called before anything happens.
+    pub fn write_down(&mut self, scribe: Scribe) {
+        self.recorder.add(scribe.reader());
+        self.scribe = Some(scribe);
+    }
+
+    /// From `at` on the network and the disks draw from `seed`, and so do processes that begin later.
+    pub fn reseed_at(&mut self, at: Instant, seed: u64) {
+        self.reseed = (at, seed);
+    }
+
+    fn reseed(&mut self) {
+        let (_, seed) = std::mem::replace(&mut self.reseed, (Instant::FOREVER, 0));
+        self.network.reseed(seed);
+        self.slots.iter_mut().for_each(|slot| slot.reseed(seed));
     }
 
     /// Ends the current instant and begins the next at which something is due; `None` once the run is over.
@@ -154,6 +178,9 @@ impl World {
         assert!(at > self.now || self.now == Instant::ZERO, "time goes on: {} after {}", at, self.now);
         self.now = at;
         self.open = true;
+        if at >= self.reseed.0 {
+            self.reseed();
+        }
         self.report_progress();
         // At most instants nobody is told or harmed.
         let directed = self.director.next_due().is_some_and(|due| due <= at);
@@ -239,6 +266,9 @@ impl World {
         slot.nth += 1;
         self.steps += 1;
         slot.chain.step(self.now, &effects.events);
+        if let Some(scribe) = &self.scribe {
+            scribe.stepped(self.now, slot.id, slot.nth);
+        }
         if effects.events.is_empty() {
             return;
         }
@@ -255,6 +285,9 @@ impl World {
         let now = self.now;
         let slot = &mut self.slots[seat];
         let id = slot.id;
+        if let Some(scribe) = &self.scribe {
+            scribe.wants(id, &effects.mail, &effects.disk);
+        }
         for outgoing in effects.mail.drain(..) {
             self.network.send(now, id, outgoing);
         }
@@ -273,6 +306,9 @@ impl World {
     /// Adds to a node's chain what it was given: called with every input, before the step.
     pub fn note_input(&mut self, seat: Seat, input: &Input) {
         self.slots[seat].chain.step(self.now, input);
+        if let Some(scribe) = &self.scribe {
+            scribe.given(self.slots[seat].id, input);
+        }
     }
 
     fn look_at(&mut self, seat: Seat, due: Instant) {

@@ -110,6 +110,12 @@ impl Slot {
         Node::new(setup, self.role.clone())
     }
 
+    /// Chance is drawn from another seed from now on; the life that goes on keeps its own.
+    pub fn reseed(&mut self, seed: u64) {
+        self.seed = seed;
+        self.disk.reseed(seed);
+    }
+
     /// A process begins.
     pub fn start(&mut self, now: Instant) {
         self.life = Life::Up;

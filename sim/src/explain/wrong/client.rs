@@ -1,0 +1,181 @@
+//! Where does a client act against what the cluster has, or what it was told itself?
+
+use std::collections::BTreeMap;
+
+use trial_model::{
+    event::Event,
+    log::batch::ProducerStamp,
+    units::{LeaderEpoch, NodeId, Offset, ProducerId, TopicPartition},
+};
+
+use super::{
+    super::record::{Sent, StepId},
+    Place, Scene, Wrong,
+};
+
+/// A batch that was sent.
+#[derive(Clone, Copy)]
+struct Batch {
+    stamp: ProducerStamp,
+    content: u64,
+    step: StepId,
+}
+
+/// What was seen before.
+#[derive(Default)]
+pub(super) struct Memory {
+    /// The leader epochs that a client has learnt.
+    epochs: BTreeMap<(NodeId, TopicPartition), (LeaderEpoch, usize)>,
+    /// What a client was told of the end of a log.
+    ends: BTreeMap<(NodeId, TopicPartition), (Offset, usize)>,
+    /// What producers have sent.
+    sent: BTreeMap<TopicPartition, Vec<Batch>>,
+    looked_at: StepId,
+    /// The ends of the logs' batches by their content's place: what was appended.
+    appended: BTreeMap<(TopicPartition, ProducerId), Vec<(ProducerStamp, Offset, Offset, usize)>>,
+}
+
+impl Memory {
+    pub(super) fn look(&mut self, scene: &Scene<'_>, event: &Event) -> Option<Wrong> {
+        let sends = self.sends(scene);
+        let found = match event {
+            Event::MetadataLearned { partition, epoch, leader } => {
+                self.learn(scene, *partition, *epoch, *leader)
+            }
+            Event::OffsetListed { partition, latest: true, offset: Some(offset) } => {
+                self.listed(scene, *partition, *offset)
+            }
+            _ => None,
+        };
+        match event {
+            Event::Appended { partition, base, end, producer: Some(stamp), .. } => {
+                let list = self.appended.entry((*partition, stamp.id)).or_default();
+                if list.iter().rev().take(64).all(|(other, ..)| other != stamp) {
+                    list.push((*stamp, *base, *end, scene.entry));
+                }
+            }
+            // What its leader does not have is not in the log any more.
+            Event::LeaderStarted { partition, log_end, .. } => {
+                let of_partition = self.appended.iter_mut().filter(|((id, _), _)| id == partition);
+                of_partition.for_each(|(_, list)| list.retain(|(_, _, end, _)| end <= log_end));
+            }
+            _ => {}
+        }
+        sends.or(found)
+    }
+
+    /// Every batch that was sent up to this event: what carries a number or records that another had.
+    fn sends(&mut self, scene: &Scene<'_>) -> Option<Wrong> {
+        let steps = &scene.record.steps;
+        let mut found = None;
+        while self.looked_at < steps.len()
+            && (steps[self.looked_at].at, self.looked_at) <= (scene.at, scene.step)
+        {
+            let step = &steps[self.looked_at];
+            for sent in &step.sent {
+                let Sent::Batch { partition, stamp: Some(stamp), content, .. } = sent else { continue };
+                let batch = Batch { stamp: *stamp, content: *content, step: self.looked_at };
+                found = found.or_else(|| self.send(scene, *partition, batch));
+                self.sent.entry(*partition).or_default().push(batch);
+            }
+            self.looked_at += 1;
+        }
+        found
+    }
+
+    fn send(&self, scene: &Scene<'_>, id: TopicPartition, batch: Batch) -> Option<Wrong> {
+        let step = &scene.record.steps[batch.step];
+        let before = self.sent.get(&id)?;
+        let Batch { stamp, content, .. } = batch;
+        let wrong = |what: String, but: String, mark: String, against: Option<usize>| Wrong {
+            place: Place::Step(batch.step),
+            at: step.at,
+            node: step.node,
+            partition: Some(id),
+            what,
+            but,
+            mark,
+            against,
+        };
+        let name = scene.name(step.node);
+        let numbered = format!("sequence {} of epoch {}", stamp.base_sequence, stamp.epoch);
+        // Numbers begin anew with an epoch: only within one they name a batch.
+        if let Some(other) =
+            before.iter().rev().find(|other| other.stamp == stamp && other.content != content)
+        {
+            let at = scene.record.steps[other.step].at;
+            return Some(wrong(
+                format!("{name} sent new records to {} under {numbered}", scene.part(id)),
+                format!("other records had that number since {at}s, and may be in the log"),
+                "the number is taken".into(),
+                None,
+            ));
+        }
+        let other = before
+            .iter()
+            .rev()
+            .find(|other| other.content == content && other.stamp.id == stamp.id && other.stamp != stamp)?;
+        // Under its old number it must not stand in a log already.
+        let there = self.appended.get(&(id, stamp.id))?;
+        let (_, base, end, entry) = there.iter().rev().find(|(held, ..)| *held == other.stamp)?;
+        Some(wrong(
+            format!("{name} gave a batch for {} another number, {numbered}", scene.part(id)),
+            format!(
+                "under its first, {} of epoch {}, it stood @{base}..{end}",
+                other.stamp.base_sequence, other.stamp.epoch
+            ),
+            format!("it stands @{base}..{end}"),
+            Some(*entry),
+        ))
+    }
+
+    fn learn(
+        &mut self,
+        scene: &Scene<'_>,
+        id: TopicPartition,
+        epoch: LeaderEpoch,
+        leader: Option<NodeId>,
+    ) -> Option<Wrong> {
+        let known = self.epochs.insert((scene.node, id), (epoch, scene.entry));
+        let (before, entry) = known.filter(|(before, _)| *before > epoch)?;
+        let led = leader.map_or_else(|| "nobody".into(), |leader| scene.name(leader));
+        scene.wrong(
+            Some(id),
+            format!(
+                "{} took {led} for the leader of {} in epoch {epoch}",
+                scene.name(scene.node),
+                scene.part(id)
+            ),
+            format!("it knew of epoch {before}"),
+            format!("it knew epoch {before}"),
+            Some(entry),
+        )
+    }
+
+    /// A broker tells less of a log's end than was told before.
+    fn listed(&mut self, scene: &Scene<'_>, id: TopicPartition, offset: Offset) -> Option<Wrong> {
+        let known = self.ends.insert((scene.node, id), (offset, scene.entry));
+        let (before, entry) = known.filter(|(before, _)| *before > offset)?;
+        let partition = scene.cluster.partition(id)?;
+        if partition.high_watermark < before || partition.deleted {
+            return None;
+        }
+        let answered = scene.record.steps[scene.step].cause?;
+        let by = &scene.record.steps[answered];
+        Some(Wrong {
+            place: Place::Step(answered),
+            at: by.at,
+            node: by.node,
+            partition: Some(id),
+            what: format!(
+                "{} told {} that {} ends at {offset}",
+                scene.name(by.node),
+                scene.name(scene.node),
+                scene.part(id)
+            ),
+            but: format!("{before} had been told before, and is committed"),
+            mark: format!("committed up to {before}"),
+            against: Some(entry),
+        })
+    }
+}
