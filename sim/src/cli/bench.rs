@@ -235,6 +235,9 @@ impl Bench {
 /// Why a repro is less than one wishes for, as far as it can be told from it.
 fn weakness(essence: &Essence, find: &Find) -> Option<String> {
     let faults = essence.scenario.faults.len();
+    if essence.cut_short && (faults > 4 || essence.strength < 40) {
+        return Some("shrinking was cut short: give --shrink more time".into());
+    }
     if faults > 4 {
         return Some(format!(
             "{faults} faults of {} are needed, each at its time",

@@ -91,6 +91,8 @@ pub struct Essence {
     pub strength: usize,
     /// How many of them pass without the bug.
     pub passes: usize,
+    /// Whether the time was over before there was nothing left to take away.
+    pub cut_short: bool,
 }
 
 /// Shrinks a find for so long; `None` if there was nothing to shrink.
@@ -116,7 +118,12 @@ pub fn essence(
         simulate(&healthy, nth_seed(find.seed, *nth), options).kept()
     });
     let passes = passes.count();
-    Some(Essence { strength: shrunk.strength_after, passes, scenario: shrunk.scenario })
+    Some(Essence {
+        strength: shrunk.strength_after,
+        passes,
+        cut_short: shrunk.cut_short,
+        scenario: shrunk.scenario,
+    })
 }
 
 #[cfg(test)]
