@@ -191,6 +191,61 @@ museum! {
     /// KAFKA-3410: a follower whose log is longer than its leader's stops its process.
     LogTruncationNotAllowed = "log-truncation-not-allowed", "KAFKA-3410", "no_panics",
         "a broker that only had to cut its log halts";
+    /// KAFKA-9338: a fetch session keeps no leader epoch, so only its first fetch is compared.
+    FetchSessionDropsEpoch = "fetch-session-drops-epoch", "KAFKA-9338", "no_truncation_below_high_watermark",
+        "a deposed leader counts and answers followers of a newer one, as long as their session lasts";
+    /// KAFKA-3197: with one request in flight the next batch of a partition goes to its new leader while the one
+    /// before still waits for the former.
+    ReorderWithoutIdempotence = "reorder-without-idempotence", "KAFKA-3197", "sends_keep_their_order",
+        "records stand in another order than they were sent in";
+    /// KAFKA-13207: a fetcher cuts a log by an answer to what it asked before the log was taken away from it.
+    TruncateAfterPartitionMoved = "truncate-after-partition-moved", "KAFKA-13207", "no_truncation_below_high_watermark",
+        "a new leader cuts its own log";
+    /// KAFKA-3968: a new segment is flushed, but not the directory that names it.
+    DirEntryNotSynced = "dir-entry-not-synced", "KAFKA-3968", "recovery_keeps_flushed",
+        "a segment that was flushed is gone with the power";
+    /// KAFKA-7164: a follower that keeps its leader through a new epoch does not compare its log again.
+    SkipTruncateSameLeader = "skip-truncate-same-leader", "KAFKA-7164", "candidates_have_all_committed",
+        "a follower keeps what its leader has cut off meanwhile";
+    /// KAFKA-7786: what a leader said about a former epoch stops a follower in the present one.
+    LateEpochLookupResponseKillsFetcher = "late-epoch-lookup-response-kills-fetcher", "KAFKA-7786", "isr_is_full",
+        "a follower fetches no more until the next election";
+    /// KAFKA-6975: an empty follower refuses a batch that begins before the start of the log.
+    LogStartMidBatchFetch = "log-start-mid-batch-fetch", "KAFKA-6975", "isr_is_full",
+        "a follower that begins where records were deleted inside a batch never gets any further";
+    /// KAFKA-15221: whether a follower may join is judged by the position of one life and the epoch of the next.
+    IsrEligibilityTwoReads = "isr-eligibility-two-reads", "KAFKA-15221", "candidates_have_all_committed",
+        "a broker is in sync by what it had before it lost its disk";
+    /// KAFKA-12367: a leader that hears of another ISR by metadata keeps the old version number.
+    PartitionEpochNotPropagated = "partition-epoch-not-propagated", "KAFKA-12367", "isr_is_full",
+        "everything the leader proposes is refused as old";
+    /// KAFKA-13790: whatever changes of a partition makes its leader begin anew, in the same epoch.
+    PartitionUpdateResetsEpochState = "partition-update-resets-epoch-state", "KAFKA-13790", "leader_has_all_committed",
+        "the epoch's start moves to the log's end, and what was known of the followers is gone";
+    /// KAFKA-13858: a broker that is about to shut down does not do what metadata says of its partitions.
+    LeaderServesThroughShutdown = "leader-serves-through-shutdown", "KAFKA-13858", "leaders_step_down",
+        "a broker goes on leading what another leads already, until it ends";
+    /// KAFKA-10101: what recovery has read back counts as flushed, and is not.
+    RecoveryPointAdvancedUnflushed = "recovery-point-advanced-unflushed", "KAFKA-10101", "recovery_keeps_flushed",
+        "a power loss after a crash takes what the log was said to hold for good";
+    /// KAFKA-5249: recovery files what producers had written under the offset of the segment after.
+    ProducerSnapshotWrongOffset = "producer-snapshot-wrong-offset", "KAFKA-5249", "producer_state_matches_log",
+        "a later start skips a segment when it counts the producers' sequences";
+    /// KAFKA-9196: after a roll the place of the high watermark is still looked up in the segment before.
+    HwMetadataStaleAfterRoll = "hw-metadata-stale-after-roll", "KAFKA-9196", "reads_stay_in_bound",
+        "a consumer reads records above the high watermark";
+    /// KAFKA-14238: the metadata log is cleaned by its size like any other, whatever the snapshots hold.
+    LogCleanedPastSnapshot = "log-cleaned-past-snapshot", "KAFKA-14238", "snapshot_covers_log_start",
+        "records are gone that no snapshot holds";
+    /// KAFKA-8483: when the numbering starts again, the batches get their numbers in the order of a heap.
+    SequenceReassignedInHeapOrder = "sequence-reassigned-in-heap-order", "KAFKA-8483", "sends_keep_their_order",
+        "records stand in another order than they were sent in, although the producer is idempotent";
+    /// KAFKA-7190: a producer is forgotten with the last of its records.
+    ProducerExpiredByDataTimestamp = "producer-expired-by-data-timestamp", "KAFKA-7190", "producer_state_matches_log",
+        "a retried batch whose first copy was deleted is appended again";
+    /// sarama #3354: batches that gather while one is retried are sent without numbers.
+    BufferedMessagesUnsequenced = "buffered-messages-unsequenced", "sarama #3354", "no_duplicates",
+        "a batch without a number is appended as often as it is sent";
 
     // What follows no ticket is about: mutants, each for a check that no historical bug breaks first.
     /// A mutant: a broker that led goes on when it hears that nobody leads.

@@ -32,7 +32,7 @@ use crate::{
         fetch::{EpochEnd, FetchRequest, FetchResponse, PartitionFetch, PartitionFetched, ReplicaState},
     },
     time::Now,
-    units::{LeaderEpoch, NodeId, Offset, TopicPartition},
+    units::{BrokerEpoch, LeaderEpoch, NodeId, Offset, TopicPartition},
 };
 
 /// For whom the disk reads.
@@ -75,7 +75,7 @@ impl Broker {
     pub(super) fn fetch(&mut self, now: Now, caller: Caller, request: FetchRequest, effects: &mut Effects) {
         let connection = caller.connection;
         let (replica, max_wait) = (request.replica, request.max_wait);
-        let taken = self.sessions.take_in(caller, request, now.monotonic);
+        let taken = self.sessions.take_in(caller, request, now.monotonic, self.setup.museum);
         for (at, slot) in taken.dropped {
             self.stop_reading(connection, at, slot);
         }
@@ -145,6 +145,9 @@ impl Broker {
         position: Position,
         effects: &mut Effects,
     ) {
+        if self.museum().has(Bug::IsrEligibilityTwoReads) {
+            self.judge_by_two_reads(slot, follower, position.broker_epoch, effects);
+        }
         let Some(held) = self.replicas.get_mut(slot) else { return };
         let written = held.partition.log.written();
         let Some(leader) = held.partition.leader_mut() else { return };
@@ -158,6 +161,26 @@ impl Broker {
         }
         if log_start {
             self.check_deletions(slot, effects);
+        }
+    }
+
+    /// KAFKA-15221: whether a follower had caught up was read before its new life's first fetch was noted, and
+    /// whether its broker epoch was right after: each by itself was true, of another life.
+    fn judge_by_two_reads(
+        &mut self,
+        slot: Slot,
+        follower: NodeId,
+        epoch: Option<BrokerEpoch>,
+        effects: &mut Effects,
+    ) {
+        let Some(leader) = self.replicas.get_mut(slot).and_then(|held| held.partition.leader_mut()) else {
+            return;
+        };
+        if let Some(remote) = leader.remote_mut(follower)
+            && remote.broker_epoch < epoch
+        {
+            remote.broker_epoch = epoch;
+            self.maybe_expand(slot, follower, effects);
         }
     }
 
@@ -374,9 +397,14 @@ impl Shelf<'_> {
         // KAFKA-9807: whether the read needs a limit was decided once, by where the log ended then, and how
         // far it went was looked up again when it was made.
         let twice = entry.was_level && self.museum.has(Bug::ReadLimitComputedTwice);
-        let limit = if twice { partition.log.written() } else { bound };
+        // KAFKA-9196: the place of the high watermark was that of the log's end in the segment before a roll, and
+        // a reader in the segment after it had no limit.
+        let stale = session.replica.is_none()
+            && self.museum.has(Bug::HwMetadataStaleAfterRoll)
+            && partition.rolled_at == Some(bound);
+        let limit = if twice || stale { partition.log.written() } else { bound };
         let from = entry.asked.fetch_offset;
-        if from >= bound && (partition.log.start()..=partition.log.end()).contains(&from) {
+        if from >= bound && !stale && (partition.log.start()..=partition.log.end()).contains(&from) {
             return look_at_bound(connection, session, partition, bound);
         }
         match partition.log.read(from, limit, entry.asked.max_bytes.min(room), min_one) {

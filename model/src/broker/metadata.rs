@@ -16,7 +16,7 @@ use crate::{
         image::{Change, Image, PartitionImage},
         record::Record,
     },
-    event::Event,
+    event::{BrokerState, Event},
     log::{Log, config::LogConfig},
     machine::Effects,
     museum::Bug,
@@ -202,6 +202,11 @@ impl Broker {
     /// Brings the replica of a partition in line with the image.
     pub(super) fn reconcile(&mut self, now: Now, partition: TopicPartition, effects: &mut Effects) {
         let me = self.setup.id;
+        // KAFKA-13858: once a controlled shutdown had begun, metadata moved nothing here any more.
+        let leaving = self.life.state() == BrokerState::PendingControlledShutdown;
+        if leaving && self.museum().has(Bug::LeaderServesThroughShutdown) {
+            return;
+        }
         let image = self.metadata.image.partition(partition).filter(|image| image.replicas.contains(&me));
         let Some(image) = image.cloned() else { return self.give_up_replica(now, partition, effects) };
         let slot = match self.replicas.find(partition) {

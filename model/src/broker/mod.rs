@@ -159,6 +159,11 @@ impl Broker {
             .map(|replica| &replica.partition)
     }
 
+    /// The leader epoch of a partition by the metadata that this broker has applied, for whoever looks on.
+    pub fn epoch_applied(&self, partition: TopicPartition) -> Option<crate::units::LeaderEpoch> {
+        self.metadata.image.partition(partition).map(|state| state.leader_epoch)
+    }
+
     fn museum(&self) -> Museum {
         self.setup.museum
     }

@@ -293,11 +293,26 @@ impl Broker {
         fetched: &mut PartitionFetched,
         effects: &mut Effects,
     ) {
+        let museum = self.museum();
         let Some(partition) = fetched.partition.by_id() else { return };
         let Some(fetcher) = self.fetchers.by_leader.get_mut(&from) else { return };
+        // KAFKA-7786: a refusal of what was asked in a former epoch stopped the partition in the present one,
+        // and nobody started it again.
+        if fetched.error == Some(ErrorCode::FencedLeaderEpoch)
+            && fetcher.followed.contains_key(&partition)
+            && museum.has(Bug::LateEpochLookupResponseKillsFetcher)
+        {
+            return fetcher.drop_partition(partition);
+        }
         let (Some(named), Some(slot)) =
             (fetcher.named.get(&partition).copied(), fetcher.followed.get(&partition).copied())
         else {
+            // KAFKA-13207: nobody looked whether the partition was still this fetcher's. By now we may lead it.
+            if let (Some(theirs), Some(slot)) = (fetched.diverging_epoch, self.replicas.find(partition))
+                && museum.has(Bug::TruncateAfterPartitionMoved)
+            {
+                self.cut(now, slot, theirs, effects);
+            }
             return;
         };
         let Some(replica) = self.replicas.get_mut(slot) else { return };

@@ -12,6 +12,7 @@ use super::replicas::Slot;
 use crate::{
     flat::{FlatMap, FlatSet},
     machine::{Caller, ConnectionId},
+    museum::{Bug, Museum},
     protocol::{
         PartitionRef,
         fetch::{FetchRequest, PartitionFetch, PartitionFetched, ReplicaState},
@@ -248,7 +249,13 @@ impl Sessions {
     }
 
     /// Takes in a fetch, which waits from now on.
-    pub fn take_in(&mut self, caller: Caller, request: FetchRequest, now: Instant) -> Taken {
+    pub fn take_in(
+        &mut self,
+        caller: Caller,
+        request: FetchRequest,
+        now: Instant,
+        museum: Museum,
+    ) -> Taken {
         let session = self.open.get_or_insert_with(caller.connection, || Session::new(caller.node));
         let mut taken = Taken::default();
         if !request.incremental && !session.names(&request.partitions) {
@@ -271,6 +278,11 @@ impl Sessions {
             let at = session.set(asked);
             session.mark(at);
             taken.named.push(at);
+        }
+        // KAFKA-9338: what a session remembers of a partition lacked the leader epoch, so that after its first
+        // fetch nobody was fenced.
+        if request.incremental && museum.has(Bug::FetchSessionDropsEpoch) {
+            session.entries.iter_mut().flatten().for_each(|entry| entry.asked.current_leader_epoch = None);
         }
         for at in core::mem::take(&mut session.owed) {
             if session.entry(at).is_some() && !taken.named.contains(&at) {
@@ -359,10 +371,10 @@ mod tests {
     #[test]
     fn an_incremental_fetch_means_the_others_too() {
         let mut sessions = Sessions::default();
-        assert_eq!(sessions.take_in(CALLER, fetch(&[0, 1, 2], false, &[]), Instant(1)).named[..], [0, 1, 2]);
+        assert_eq!(sessions.take_in(CALLER, fetch(&[0, 1, 2], false, &[]), Instant(1), Museum::CLOSED).named[..], [0, 1, 2]);
         let session = sessions.get_mut(CALLER.connection).expect("just made");
         (0..3).for_each(|at| session.clean(at));
-        assert_eq!(sessions.take_in(CALLER, fetch(&[1], true, &[0]), Instant(2)).named[..], [1]);
+        assert_eq!(sessions.take_in(CALLER, fetch(&[1], true, &[0]), Instant(2), Museum::CLOSED).named[..], [1]);
         let session = sessions.get_mut(CALLER.connection).expect("still there");
         assert_eq!(session.marked()[..], [1]);
         assert_eq!(session.all()[..], [1, 2]);
@@ -371,14 +383,14 @@ mod tests {
     #[test]
     fn what_is_owed_comes_with_the_next_fetch_and_once() {
         let mut sessions = Sessions::default();
-        sessions.take_in(CALLER, fetch(&[0, 1, 2], false, &[]), Instant::ZERO);
+        sessions.take_in(CALLER, fetch(&[0, 1, 2], false, &[]), Instant::ZERO, Museum::CLOSED);
         for _ in 0..2 {
             sessions.get_mut(CALLER.connection).expect("it fetches").owe(1);
         }
         sessions.get_mut(CALLER.connection).expect("it fetches").owe(2);
-        let taken = sessions.take_in(CALLER, fetch(&[], true, &[2]), Instant::ZERO);
+        let taken = sessions.take_in(CALLER, fetch(&[], true, &[2]), Instant::ZERO, Museum::CLOSED);
         assert_eq!(taken.named[..], [1], "the other is not read any more");
-        assert!(sessions.take_in(CALLER, fetch(&[], true, &[]), Instant::ZERO).named.is_empty());
+        assert!(sessions.take_in(CALLER, fetch(&[], true, &[]), Instant::ZERO, Museum::CLOSED).named.is_empty());
     }
 
     #[test]
@@ -389,18 +401,18 @@ mod tests {
             ..fetch(partitions, incremental, &[])
         };
         let old = Caller { connection: ConnectionId(3), ..CALLER };
-        assert_eq!(sessions.take_in(CALLER, follower(&[0, 1], false), Instant(1)).named[..], [0, 1]);
-        assert_eq!(sessions.take_in(CALLER, follower(&[1], true), Instant(2)).named[..], [1]);
-        assert_eq!(sessions.take_in(old, follower(&[0, 1], false), Instant(3)).named[..], [0, 1]);
-        assert_eq!(sessions.take_in(CALLER, follower(&[], true), Instant(4)).named[..], [0, 1]);
-        assert_eq!(sessions.take_in(CALLER, follower(&[], true), Instant(5)).named[..], [0_u32; 0]);
+        assert_eq!(sessions.take_in(CALLER, follower(&[0, 1], false), Instant(1), Museum::CLOSED).named[..], [0, 1]);
+        assert_eq!(sessions.take_in(CALLER, follower(&[1], true), Instant(2), Museum::CLOSED).named[..], [1]);
+        assert_eq!(sessions.take_in(old, follower(&[0, 1], false), Instant(3), Museum::CLOSED).named[..], [0, 1]);
+        assert_eq!(sessions.take_in(CALLER, follower(&[], true), Instant(4), Museum::CLOSED).named[..], [0, 1]);
+        assert_eq!(sessions.take_in(CALLER, follower(&[], true), Instant(5), Museum::CLOSED).named[..], [0_u32; 0]);
     }
 
     #[test]
     fn a_whole_fetch_replaces_the_one_before() {
         let mut sessions = Sessions::default();
-        sessions.take_in(CALLER, fetch(&[0, 1], false, &[]), Instant(1));
-        sessions.take_in(CALLER, fetch(&[3], false, &[]), Instant(2));
+        sessions.take_in(CALLER, fetch(&[0, 1], false, &[]), Instant(1), Museum::CLOSED);
+        sessions.take_in(CALLER, fetch(&[3], false, &[]), Instant(2), Museum::CLOSED);
         let session = sessions.get(CALLER.connection).expect("it fetches");
         assert_eq!(session.all()[..], [0]);
     }
@@ -408,7 +420,7 @@ mod tests {
     #[test]
     fn an_answer_begins_where_the_last_one_ended() {
         let mut sessions = Sessions::default();
-        sessions.take_in(CALLER, fetch(&[0, 1, 2], false, &[]), Instant(1));
+        sessions.take_in(CALLER, fetch(&[0, 1, 2], false, &[]), Instant(1), Museum::CLOSED);
         let session = sessions.get_mut(CALLER.connection).expect("just made");
         session.begin_after(0);
         assert_eq!(session.marked()[..], [1, 2, 0]);

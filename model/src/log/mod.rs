@@ -291,7 +291,8 @@ impl Log {
         self.truncating.is_some()
     }
 
-    fn active(&self) -> Option<&Segment> {
+    /// The last segment.
+    pub fn active(&self) -> Option<&Segment> {
         self.segments.last()
     }
 

@@ -202,6 +202,11 @@ impl Producers {
         });
     }
 
+    /// The bug of KAFKA-7190: forgets producers that have no record at or after `start`.
+    pub fn forget_before(&mut self, start: Offset) {
+        self.known.retain(|_, producer| producer.batches.last().is_some_and(|last| last.end() > start));
+    }
+
     /// What is known of one producer.
     pub fn get(&self, id: ProducerId) -> Option<&Producer> {
         self.known.get(&id)

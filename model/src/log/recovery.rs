@@ -386,7 +386,10 @@ impl Loader {
             return self.repair(None);
         }
         if self.config.producers && base > self.producers_from {
-            self.made.push((base, self.producers.encode()));
+            // KAFKA-5249: a snapshot was filed under another offset than that up to which it counted.
+            let before = self.made.last().filter(|_| self.museum.has(Bug::ProducerSnapshotWrongOffset));
+            let state = before.map_or_else(|| self.producers.encode(), |(_, before)| before.clone());
+            self.made.push((base, state));
         }
         self.segments.push(Segment::new(base));
         self.read_on(0, CHUNK, disk);

@@ -8,6 +8,7 @@ use super::Log;
 use crate::{
     disk::{Content, DiskOp, DiskWork, FileKind, FileName, Suffix},
     event::{Event, LogStartReason},
+    museum::Bug,
     time::{Instant, Now, earliest},
     units::Offset,
 };
@@ -30,6 +31,10 @@ impl Log {
         let from = core::mem::replace(&mut self.start, to);
         if self.epochs.truncate_from_start(to) {
             self.save_epochs(disk);
+        }
+        // KAFKA-7190: a producer was forgotten with its last record, and its retries were news again.
+        if self.museum.has(Bug::ProducerExpiredByDataTimestamp) {
+            self.producers.forget_before(to);
         }
         self.tail.advance(to);
         events.push(Event::LogStartMoved { partition: self.partition, from, to, why });

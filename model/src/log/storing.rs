@@ -83,7 +83,8 @@ impl Log {
                 let tag = self.storing.tag(Wait::Flush);
                 self.storing.ask(tag, file, DiskOp::Flush, disk);
                 // KAFKA-3968: without its directory entry a new file is lost with all that was flushed.
-                if !core::mem::replace(&mut segment.in_directory, true) {
+                let named = core::mem::replace(&mut segment.in_directory, true);
+                if !named && !self.museum.has(Bug::DirEntryNotSynced) {
                     let tag = self.storing.tag(Wait::Flush);
                     self.storing.ask(tag, file, DiskOp::SyncDir, disk);
                 }

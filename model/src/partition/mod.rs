@@ -57,6 +57,8 @@ pub struct Partition {
     pub role: Role,
     /// `min.insync.replicas`
     pub min_isr: u32,
+    /// The high watermark when the last segment was begun just there. Only the museum looks.
+    pub rolled_at: Option<Offset>,
     high_watermark: Offset,
 }
 
@@ -65,7 +67,7 @@ impl Partition {
     /// allows.
     pub fn new(log: Log, high_watermark: Offset, min_isr: u32) -> Partition {
         let high_watermark = high_watermark.max(log.start()).min(log.written());
-        Partition { log, role: Role::Offline, min_isr, high_watermark }
+        Partition { log, role: Role::Offline, min_isr, rolled_at: None, high_watermark }
     }
 
     /// Which partition.
@@ -152,10 +154,17 @@ impl Partition {
         let replicas = state.replicas.iter().copied();
         if let Role::Leader(leader) = &mut self.role
             && leader.epoch >= state.leader_epoch
+            // KAFKA-13790: every change of the partition, be it of the ISR alone, began the epoch anew.
+            && !(museum.has(Bug::PartitionUpdateResetsEpochState)
+                && leader.epoch == state.leader_epoch
+                && leader.partition_epoch < state.partition_epoch)
         {
             if leader.epoch == state.leader_epoch && leader.partition_epoch < state.partition_epoch {
                 leader.set_replicas(replicas);
-                leader.adopt(state.isr.clone(), state.partition_epoch);
+                // KAFKA-12367: the version of the state was not taken over with the state.
+                let known = leader.partition_epoch;
+                let stale = museum.has(Bug::PartitionEpochNotPropagated);
+                leader.adopt(state.isr.clone(), if stale { known } else { state.partition_epoch });
                 effects.note(Event::IsrAdopted {
                     partition: self.log.partition(),
                     epoch: leader.epoch,
@@ -202,6 +211,12 @@ impl Partition {
             return Became::Same;
         }
         let mut follower = Follower::new(state.leader_epoch, state.partition_epoch, state.leader);
+        // KAFKA-7164: nothing was compared if the leader was the same as before, although another may have led
+        // in between. Here it is the leader that compares, by the epoch of our last record.
+        let before = self.follower().and_then(|follower| follower.leader);
+        if before.is_some() && before == state.leader && museum.has(Bug::SkipTruncateSameLeader) {
+            follower.tells_last_epoch = false;
+        }
         if museum.has(Bug::HwCountsPositionsFromOldEpoch) {
             follower.remembered = self.remembered();
         }
@@ -246,7 +261,14 @@ impl Partition {
             return Err(ErrorCode::NotEnoughReplicas);
         }
         let epoch = leader.epoch;
-        self.log.append_leader(now, batch, epoch, &mut effects.disk, &mut effects.events)
+        let appended = self.log.append_leader(now, batch, epoch, &mut effects.disk, &mut effects.events)?;
+        if let Appended::New(range) = &appended
+            && museum.has(Bug::HwMetadataStaleAfterRoll)
+            && self.log.active().is_some_and(|active| active.base == range.start)
+        {
+            self.rolled_at = Some(range.start).filter(|start| *start == self.high_watermark);
+        }
+        Ok(appended)
     }
 
     /// Moves the high watermark of a leader as far as it may go; says whether it moved.

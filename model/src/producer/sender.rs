@@ -58,7 +58,10 @@ impl Producer {
     fn place_of(&self, now: Instant, at: QueueIndex) -> (Place, Option<BatchId>) {
         let queue = self.accumulator.queue(at);
         // With one request in flight the order is kept by having one batch of a partition out at a time.
-        if self.config.max_in_flight_requests_per_connection == 1 && queue.on_wire > 0 {
+        // KAFKA-3197: one request a connection is not enough, for the next leader is another connection.
+        let in_order = self.config.max_in_flight_requests_per_connection == 1
+            && !self.museum.has(Bug::ReorderWithoutIdempotence);
+        if in_order && queue.on_wire > 0 {
             return (Place::Idle, None);
         }
         let Some(next) = self.next_of(at) else { return (Place::Idle, None) };
@@ -190,8 +193,13 @@ impl Producer {
         let queue = self.accumulator.queue_mut(at);
         queue.waiting.retain(|waiting| *waiting != id);
         queue.on_wire += 1;
+        // sarama #3354: what had gathered while a batch was retried never came by the place where numbers are
+        // given.
+        let retried = |id: &BatchId| self.accumulator.batch(*id).is_some_and(|batch| batch.attempts > 0);
+        let bypassed = self.museum.has(Bug::BufferedMessagesUnsequenced)
+            && self.accumulator.queue(at).sequences.tracked().iter().any(retried);
         let batch = self.accumulator.batch(id)?;
-        if let (true, None, Me::Known(me)) = (self.idempotent, batch.stamp, self.me) {
+        if let (true, None, Me::Known(me), false) = (self.idempotent, batch.stamp, self.me, bypassed) {
             let count = batch.count();
             let stamp = self.accumulator.queue_mut(at).sequences.number(me, id, count);
             self.accumulator.batch_mut(id)?.stamp = Some(stamp);
@@ -268,6 +276,9 @@ impl Producer {
 
     fn renumber(&mut self, at: QueueIndex, identity: Identity) {
         let mut sequences = core::mem::take(&mut self.accumulator.queue_mut(at).sequences);
+        if self.museum.has(Bug::SequenceReassignedInHeapOrder) {
+            sequences.lie_as_in_a_heap();
+        }
         sequences.restart(identity, |id, stamp| {
             self.accumulator.batch_mut(id).map_or(RecordCount(0), |batch| {
                 batch.stamp = Some(stamp);
@@ -275,7 +286,11 @@ impl Producer {
                 batch.count()
             })
         });
-        self.accumulator.queue_mut(at).sequences = sequences;
+        let queue = self.accumulator.queue_mut(at);
+        if self.museum.has(Bug::SequenceReassignedInHeapOrder) {
+            queue.waiting.make_contiguous().sort_by_key(|id| sequences.position(*id).unwrap_or(usize::MAX));
+        }
+        queue.sequences = sequences;
     }
 
     /// Gives up batches that are older than `delivery.timeout.ms`.

@@ -197,6 +197,14 @@ impl Quorum {
     /// Drops the oldest snapshots, and the log before the next of them, while all together is too large.
     fn clean(&mut self, now: Now, cx: &mut Context<'_>) {
         let Some(most) = self.config.retention_bytes else { return };
+        // KAFKA-14238: the retention of ordinary logs went over the metadata log, too, and knew of no snapshot.
+        if self.log.size() > most
+            && self.museum.has(Bug::LogCleanedPastSnapshot)
+            && let Some(to) = self.high_watermark
+        {
+            let (disk, events) = (&mut cx.effects.disk, &mut cx.effects.events);
+            self.log.advance_start(now, to, LogStartReason::Retention, disk, events);
+        }
         while let [_, next, ..] = &self.snapshots.stored[..]
             && self.log.size() + self.snapshots.size() > most
         {

@@ -33,6 +33,12 @@ impl Check for LogOffsetsIncrease {
             Event::Appended { base, end, .. } if end <= base => {
                 format!("a batch @{base}..{end} has no records")
             }
+            // An empty log that begins inside a batch, after DeleteRecords, gets that batch whole (KAFKA-6975).
+            Event::Appended { base, end, role: ReplicaRole::Follower, .. }
+                if replica.start == replica.end && base < replica.start && replica.start < end =>
+            {
+                return;
+            }
             Event::Appended { base, .. } if replica.open && base < replica.end => {
                 format!("a batch goes in at {base}, but the log ends at {}", replica.end)
             }
@@ -63,13 +69,42 @@ impl Check for LogOffsetsIncrease {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::testing::*, INFO};
+    use trial_model::{
+        time::Timestamp,
+        units::{LeaderEpoch, Offset},
+    };
+
+    use super::{super::testing::*, *};
 
     #[test]
     fn an_offset_given_twice_is_noticed() {
         let mut bench = Bench::of(INFO.name).begun();
         bench.append(b(1), Leader, 0, 1, 7).append(b(1), Leader, 0, 1, 8);
         assert_eq!(bench.fired(), 1);
+    }
+
+    /// KAFKA-6975: the start of a log may lie inside a batch, and an empty log that begins there gets it whole.
+    #[test]
+    fn the_first_batch_of_an_empty_log_may_begin_before_its_start() {
+        let mut bench = Bench::of(INFO.name).begun();
+        let batch = |base, end| Event::Appended {
+            partition: P,
+            role: Follower,
+            base: Offset(base),
+            end: Offset(end),
+            epoch: LeaderEpoch(1),
+            crc: 8,
+            producer: None,
+            control: false,
+            max_timestamp: Timestamp(0),
+        };
+        bench.append(b(2), Follower, 0, 1, 7).truncate(2, 5, 0).say(b(2), batch(3, 7));
+        assert_eq!(bench.fired(), 0);
+        bench.say(b(2), batch(6, 9));
+        assert_eq!(bench.fired(), 1, "only the first");
+        let mut bench = Bench::of(INFO.name).begun();
+        bench.append(b(2), Follower, 0, 1, 7).truncate(2, 5, 0).say(b(2), batch(3, 5));
+        assert_eq!(bench.fired(), 1, "only one that holds the start");
     }
 
     #[test]

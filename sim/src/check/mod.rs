@@ -206,6 +206,7 @@ checks! {
     replicas_agree
     epoch_and_offset_name_one_record
     single_leader_per_epoch
+    leaders_step_down
     acks_all_needs_min_insync
     high_watermark_in_bounds
     follower_high_watermark_is_shared

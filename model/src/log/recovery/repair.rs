@@ -9,6 +9,7 @@ use crate::{
     disk::{Content, DiskOp, DiskWork, FileKind, FileName},
     event::Event,
     log::{Log, segment::Segment},
+    museum::Bug,
     units::Offset,
 };
 
@@ -38,8 +39,12 @@ impl Loader {
         let cut = cut.zip(scanned.last()).map(|(position, segment)| {
             (self.file(FileKind::Segment(segment.base)), DiskOp::Truncate(position))
         });
+        // KAFKA-10101: the recovery point went to the end of what was read back, whether that was on the
+        // platter or not.
+        let flushes = !self.museum.has(Bug::RecoveryPointAdvancedUnflushed);
         let flushed: Vec<_> = scanned
             .iter()
+            .filter(|_| flushes)
             .map(|segment| (self.file(FileKind::Segment(segment.base)), DiskOp::Flush))
             .collect();
         let sync = |needed: bool| {
