@@ -28,6 +28,7 @@ pub mod diff;
 pub mod shrink;
 pub mod fuzz;
 pub mod gate;
+pub mod museum;
 
 pub mod report;
 pub mod cli;

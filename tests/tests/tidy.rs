@@ -82,6 +82,16 @@ fn every_bug_is_caught_by_a_check_of_the_catalogue() {
     }
 }
 
+/// `MUSEUM.md` is what `trial museum page > MUSEUM.md` makes of the bugs and of what the bench has measured.
+#[test]
+fn the_page_of_the_museum_is_up_to_date() {
+    let results =
+        trial::museum::results::read(&root().join("museum/results.json")).expect("they can be read");
+    let page = std::fs::read_to_string(root().join("MUSEUM.md")).expect("there is a page");
+    assert!(page == trial::museum::page::page(&results), "cargo trial museum page > MUSEUM.md");
+    assert!(Bug::ALL.len() >= 56);
+}
+
 /// Arrows point right and down: the model knows nobody, the host only the model.
 #[test]
 fn arrows_point_only_down() {

@@ -249,13 +249,7 @@ impl Sessions {
     }
 
     /// Takes in a fetch, which waits from now on.
-    pub fn take_in(
-        &mut self,
-        caller: Caller,
-        request: FetchRequest,
-        now: Instant,
-        museum: Museum,
-    ) -> Taken {
+    pub fn take_in(&mut self, caller: Caller, request: FetchRequest, now: Instant, museum: Museum) -> Taken {
         let session = self.open.get_or_insert_with(caller.connection, || Session::new(caller.node));
         let mut taken = Taken::default();
         if !request.incremental && !session.names(&request.partitions) {
@@ -371,10 +365,16 @@ mod tests {
     #[test]
     fn an_incremental_fetch_means_the_others_too() {
         let mut sessions = Sessions::default();
-        assert_eq!(sessions.take_in(CALLER, fetch(&[0, 1, 2], false, &[]), Instant(1), Museum::CLOSED).named[..], [0, 1, 2]);
+        assert_eq!(
+            sessions.take_in(CALLER, fetch(&[0, 1, 2], false, &[]), Instant(1), Museum::CLOSED).named[..],
+            [0, 1, 2]
+        );
         let session = sessions.get_mut(CALLER.connection).expect("just made");
         (0..3).for_each(|at| session.clean(at));
-        assert_eq!(sessions.take_in(CALLER, fetch(&[1], true, &[0]), Instant(2), Museum::CLOSED).named[..], [1]);
+        assert_eq!(
+            sessions.take_in(CALLER, fetch(&[1], true, &[0]), Instant(2), Museum::CLOSED).named[..],
+            [1]
+        );
         let session = sessions.get_mut(CALLER.connection).expect("still there");
         assert_eq!(session.marked()[..], [1]);
         assert_eq!(session.all()[..], [1, 2]);
@@ -390,7 +390,9 @@ mod tests {
         sessions.get_mut(CALLER.connection).expect("it fetches").owe(2);
         let taken = sessions.take_in(CALLER, fetch(&[], true, &[2]), Instant::ZERO, Museum::CLOSED);
         assert_eq!(taken.named[..], [1], "the other is not read any more");
-        assert!(sessions.take_in(CALLER, fetch(&[], true, &[]), Instant::ZERO, Museum::CLOSED).named.is_empty());
+        assert!(
+            sessions.take_in(CALLER, fetch(&[], true, &[]), Instant::ZERO, Museum::CLOSED).named.is_empty()
+        );
     }
 
     #[test]
@@ -401,11 +403,23 @@ mod tests {
             ..fetch(partitions, incremental, &[])
         };
         let old = Caller { connection: ConnectionId(3), ..CALLER };
-        assert_eq!(sessions.take_in(CALLER, follower(&[0, 1], false), Instant(1), Museum::CLOSED).named[..], [0, 1]);
+        assert_eq!(
+            sessions.take_in(CALLER, follower(&[0, 1], false), Instant(1), Museum::CLOSED).named[..],
+            [0, 1]
+        );
         assert_eq!(sessions.take_in(CALLER, follower(&[1], true), Instant(2), Museum::CLOSED).named[..], [1]);
-        assert_eq!(sessions.take_in(old, follower(&[0, 1], false), Instant(3), Museum::CLOSED).named[..], [0, 1]);
-        assert_eq!(sessions.take_in(CALLER, follower(&[], true), Instant(4), Museum::CLOSED).named[..], [0, 1]);
-        assert_eq!(sessions.take_in(CALLER, follower(&[], true), Instant(5), Museum::CLOSED).named[..], [0_u32; 0]);
+        assert_eq!(
+            sessions.take_in(old, follower(&[0, 1], false), Instant(3), Museum::CLOSED).named[..],
+            [0, 1]
+        );
+        assert_eq!(
+            sessions.take_in(CALLER, follower(&[], true), Instant(4), Museum::CLOSED).named[..],
+            [0, 1]
+        );
+        assert_eq!(
+            sessions.take_in(CALLER, follower(&[], true), Instant(5), Museum::CLOSED).named[..],
+            [0_u32; 0]
+        );
     }
 
     #[test]

@@ -1,10 +1,12 @@
 //! `trial museum`: which historical bugs can be switched back on, and how soon are they found?
 
-use clap::{Args, Subcommand};
-use serde_json::json;
-use trial_model::museum::Bug;
+mod list;
+mod page;
+mod show;
 
-use super::{Common, Exit, Format, Output, bench};
+use clap::{Args, Subcommand};
+
+use super::{Common, Exit, Output, bench};
 use crate::scenario::values::BugName;
 
 /// Historical bugs of Kafka that can be switched back on.
@@ -18,11 +20,13 @@ pub struct Museum {
 enum What {
     /// Every bug: its ticket, the check that catches it, what it breaks.
     List,
-    /// One bug.
+    /// The story of one bug: what was done, when it shows, how it was mended, where it stands here.
     Show {
         /// Which.
         bug: BugName,
     },
+    /// All of them in a table with what the bench has measured, as in `MUSEUM.md`.
+    Page(page::Page),
     /// Look for every bug by drawn clusters, with nothing but its name given.
     Bench(bench::Bench),
     /// Show that every check is seen to fail: run the witness that is kept for each.
@@ -32,42 +36,15 @@ enum What {
 pub fn main(it: &Museum, common: &Common, output: &mut Output) -> Exit {
     match &it.what {
         What::List => {
-            for bug in Bug::ALL {
-                output.say(&match common.format {
-                    Format::Human => format!(
-                        "{:<44} {:<12} {:<40} {}\n",
-                        bug.slug(),
-                        bug.ticket(),
-                        bug.caught_by(),
-                        bug.breaks()
-                    ),
-                    _ => format!("{}\n", told(*bug)),
-                });
-            }
+            list::main(common, output);
             Exit::Ok
         }
         What::Show { bug } => {
-            output.say(&match common.format {
-                Format::Human => shown(bug.0),
-                _ => format!("{}\n", told(bug.0)),
-            });
+            show::main(*bug, common, output);
             Exit::Ok
         }
+        What::Page(it) => page::main(it, output),
         What::Bench(it) => bench::main(it, common, output),
         What::Gate(it) => super::gate::main(it, common, output),
     }
-}
-
-fn told(bug: Bug) -> serde_json::Value {
-    json!({ "bug": bug.slug(), "ticket": bug.ticket(), "caught_by": bug.caught_by(), "breaks": bug.breaks() })
-}
-
-fn shown(bug: Bug) -> String {
-    let slug = bug.slug();
-    format!(
-        "{slug}   {}\n  breaks    {}\n  caught    by {}\n  find it   trial fuzz --plant {slug} --stop-after 1\n",
-        bug.ticket(),
-        bug.breaks(),
-        bug.caught_by()
-    )
 }
