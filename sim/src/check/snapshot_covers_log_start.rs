@@ -191,8 +191,12 @@ mod tests {
             if lies {
                 bench.world(WorldEvent::DiskDamaged { node: c(1), hit: None });
             }
-            bench.say(c(1), Event::SnapshotLoaded { end: Offset(10), epoch: LeaderEpoch(1) });
-            bench.say(c(1), Event::DiskFailed { file: file.into(), error: DiskError::Io });
+            // In one step, as a node that halts over what it has just read.
+            let loaded = Event::SnapshotLoaded { end: Offset(10), epoch: LeaderEpoch(1) };
+            let failed = Event::DiskFailed { file: file.into(), error: DiskError::Io };
+            let at = bench.now();
+            bench.judge.step(at, c(1), &[loaded, failed]);
+            bench.judge.end_of_instant(at);
             assert_eq!(bench.fired(), times, "{file} {lies}");
         }
     }
