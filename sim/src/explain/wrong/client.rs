@@ -12,6 +12,7 @@ use super::{
     super::record::{Sent, StepId},
     Place, Scene, Wrong,
 };
+use crate::world_event::WorldEvent;
 
 /// A batch that was sent.
 #[derive(Clone, Copy)]
@@ -36,6 +37,14 @@ pub(super) struct Memory {
 }
 
 impl Memory {
+    /// A process that ends takes with it what it knew.
+    pub(super) fn world(&mut self, event: &WorldEvent) {
+        if let WorldEvent::NodeStopped { node, .. } = event {
+            self.epochs.retain(|(of, _), _| of != node);
+            self.ends.retain(|(of, _), _| of != node);
+        }
+    }
+
     pub(super) fn look(&mut self, scene: &Scene<'_>, event: &Event) -> Option<Wrong> {
         let sends = self.sends(scene);
         let found = match event {

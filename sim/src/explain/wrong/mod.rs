@@ -122,6 +122,7 @@ pub fn suspects(record: &Record, setup: &JudgeSetup, names: &RunNames) -> Vec<Wr
                 cluster.world(entry.at, event);
                 replicas.world(event);
                 controllers.world(event);
+                clients.world(event);
                 continue;
             }
             What::Stated { node, step, event } => (*node, *step, event),
