@@ -241,7 +241,7 @@ museum! {
     SequenceReassignedInHeapOrder = "sequence-reassigned-in-heap-order", "KAFKA-8483", "sends_keep_their_order",
         "records stand in another order than they were sent in, although the producer is idempotent";
     /// KAFKA-7190: a producer is forgotten with the last of its records.
-    ProducerExpiredByDataTimestamp = "producer-expired-by-data-timestamp", "KAFKA-7190", "producer_state_matches_log",
+    ProducerExpiredByDataTimestamp = "producer-expired-by-data-timestamp", "KAFKA-7190", "no_duplicates",
         "a retried batch whose first copy was deleted is appended again";
     /// sarama #3354: batches that gather while one is retried are sent without numbers.
     BufferedMessagesUnsequenced = "buffered-messages-unsequenced", "sarama #3354", "no_duplicates",
