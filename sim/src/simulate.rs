@@ -327,9 +327,11 @@ fn judge_setup(scenario: &Scenario, cast: &Cast, except: BTreeSet<String>) -> Ju
     let defaults = TopicRules {
         min_insync: broker.min_insync_replicas.max(1) as usize,
         unclean: controller.unclean_leader_election_enable,
+        unclean_on_request: false,
     };
     let all_topics = topology.topics.iter().chain(topics_of_admins(scenario));
-    let topics = all_topics.map(|topic| (topic.name.clone(), topic_rules(topic, &defaults))).collect();
+    let topics =
+        all_topics.map(|topic| (topic.name.clone(), topic_rules(topic, &defaults, scenario))).collect();
     let named: BTreeSet<String> = scenario
         .properties
         .iter()
@@ -355,21 +357,32 @@ fn judge_setup(scenario: &Scenario, cast: &Cast, except: BTreeSet<String>) -> Ju
 }
 
 fn topics_of_admins(scenario: &Scenario) -> impl Iterator<Item = &file::Topic> {
-    scenario
-        .workload
-        .iter()
-        .filter_map(|actor| match actor {
-            Actor::Admin(admin) => Some(admin),
-            _ => None,
-        })
-        .flat_map(|admin| admin.steps.iter().map(|step| &step.act).chain(&admin.ops))
-        .filter_map(|action| match action {
-            file::AdminAction::CreateTopic(topic) => Some(topic),
-            _ => None,
-        })
+    acts_of_admins(scenario).filter_map(|action| match action {
+        file::AdminAction::CreateTopic(topic) => Some(topic),
+        _ => None,
+    })
 }
 
-fn topic_rules(topic: &file::Topic, defaults: &TopicRules) -> TopicRules {
+/// Everything that operators ask for.
+fn acts_of_admins(scenario: &Scenario) -> impl Iterator<Item = &file::AdminAction> {
+    let admins = scenario.workload.iter().filter_map(|actor| match actor {
+        Actor::Admin(admin) => Some(admin),
+        _ => None,
+    });
+    admins.flat_map(|admin| admin.steps.iter().map(|step| &step.act).chain(&admin.ops))
+}
+
+/// Whether an operator asks for unclean elections in a topic.
+fn asks_for_unclean(scenario: &Scenario, topic: &str) -> bool {
+    acts_of_admins(scenario).any(|action| match action {
+        file::AdminAction::ElectLeaders(it) if it.kind == file::Election::Unclean => {
+            it.partitions.as_ref().is_none_or(|named| named.iter().any(|partition| partition.topic == topic))
+        }
+        _ => false,
+    })
+}
+
+fn topic_rules(topic: &file::Topic, defaults: &TopicRules, scenario: &Scenario) -> TopicRules {
     let mut config = trial_model::config::TopicConfig::of_broker(&BrokerConfig::default());
     config.min_insync_replicas = u32::try_from(defaults.min_insync).unwrap_or(u32::MAX);
     config.unclean_leader_election_enable = defaults.unclean;
@@ -377,6 +390,7 @@ fn topic_rules(topic: &file::Topic, defaults: &TopicRules) -> TopicRules {
     TopicRules {
         min_insync: config.min_insync_replicas as usize,
         unclean: config.unclean_leader_election_enable,
+        unclean_on_request: asks_for_unclean(scenario, &topic.name),
     }
 }
 

@@ -71,7 +71,7 @@ fn look(scene: Scene<'_>, partition: &Partition, candidate: NodeId, found: &mut 
         || !scene.cluster.serves(candidate)
         || scene.forgives(partition)
         // What an unclean election gave up, the one it elected need not have (`unclean.leader.election.enable`).
-        || (partition.rules.unclean && partition.conceded)
+        || (partition.rules.may_be_unclean() && partition.conceded)
     {
         return;
     }

@@ -55,7 +55,7 @@ impl Check for ControllerStateIsValid {
                 let forbidden = |partition: &Partition| {
                     // KIP-966: once nobody is in sync or eligible, the last leader may come back by itself.
                     let last = scene.setup.elr.then(|| last_leader(partition)).flatten();
-                    !partition.rules.unclean && (last.is_none() || last != state.leader)
+                    !partition.rules.may_be_unclean() && (last.is_none() || last != state.leader)
                 };
                 if scene.cluster.partition(*partition).is_some_and(forbidden) {
                     found.report(INFO.name, Some(*partition), |n| {
@@ -188,6 +188,11 @@ mod tests {
         bench.elected(3, 2, &[3], true);
         assert_eq!(bench.fired(), 1);
         let mut bench = Bench::with(INFO.name, |setup| setup.topic_defaults.unclean = true).begun();
+        bench.elected(3, 2, &[3], true);
+        assert_eq!(bench.fired(), 0);
+        // An operator's word is leave enough, whatever the topic says: KIP-460.
+        let mut bench =
+            Bench::with(INFO.name, |setup| setup.topic_defaults.unclean_on_request = true).begun();
         bench.elected(3, 2, &[3], true);
         assert_eq!(bench.fired(), 0);
     }

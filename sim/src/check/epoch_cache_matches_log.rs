@@ -79,11 +79,15 @@ impl Check for EpochCacheMatchesLog {
     }
 
     fn world(&mut self, _scene: Scene<'_>, event: &WorldEvent, _found: &mut Found) {
-        // What a node tells in its next life is compared with what it told before, unless its disk is another.
-        if let WorldEvent::NodeStopped { node, lost_disk: true, .. } | WorldEvent::DiskDamaged { node, .. } =
-            event
-        {
-            self.lost.push(*node);
+        // What a node tells in its next life is compared with what it told before, unless its disk is another:
+        // that has no logs, and none of them is read back.
+        match event {
+            WorldEvent::NodeStopped { node, lost_disk: true, .. } => {
+                self.lost.push(*node);
+                self.logs.retain(|(whose, _), _| whose != node);
+            }
+            WorldEvent::DiskDamaged { node, .. } => self.lost.push(*node),
+            _ => {}
         }
     }
 

@@ -33,7 +33,7 @@ impl Check for LeaderHasAllCommitted {
         if partition.newest_epoch().is_some_and(|newest| newest > epoch) {
             return;
         }
-        if partition.rules.unclean && partition.conceded {
+        if partition.rules.may_be_unclean() && partition.conceded {
             return;
         }
         let committed = partition.high_watermark;

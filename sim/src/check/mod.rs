@@ -97,7 +97,7 @@ impl Scene<'_> {
     fn forgives_loss_at(&self, partition: &Partition, offset: Offset, since: Instant) -> bool {
         partition.losses.iter().filter(|loss: &&Loss| loss.covers(offset, since)).any(|loss| {
             loss.pardoned
-                || (loss.unclean && partition.rules.unclean)
+                || (loss.unclean && partition.rules.may_be_unclean())
                 || self.setup.forgives(loss.lossy, partition.min_insync())
         })
     }

@@ -41,11 +41,20 @@ pub struct TopicRules {
     pub min_insync: usize,
     /// `unclean.leader.election.enable`.
     pub unclean: bool,
+    /// Whether an operator asks for unclean elections, which a topic cannot refuse (KIP-460).
+    pub unclean_on_request: bool,
+}
+
+impl TopicRules {
+    /// Whether an election may be unclean, and lose records.
+    pub fn may_be_unclean(&self) -> bool {
+        self.unclean || self.unclean_on_request
+    }
 }
 
 impl Default for TopicRules {
     fn default() -> Self {
-        TopicRules { min_insync: 1, unclean: false }
+        TopicRules { min_insync: 1, unclean: false, unclean_on_request: false }
     }
 }
 

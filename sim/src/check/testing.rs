@@ -68,7 +68,7 @@ fn setup(check: &'static str) -> JudgeSetup {
             client(P9, "p9", ClientKind::Producer, true),
             client(C9, "c9", ClientKind::Consumer, true),
         ],
-        topic_defaults: TopicRules { min_insync: 2, unclean: false },
+        topic_defaults: TopicRules { min_insync: 2, unclean: false, unclean_on_request: false },
         only: Some([check.to_string()].into()),
         ..JudgeSetup::default()
     }

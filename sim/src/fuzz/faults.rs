@@ -261,7 +261,9 @@ impl Site {
     ) -> Fault {
         let kind = dice.one(kinds);
         let mut act = self.act(kind, dice);
-        if let Some(before) = before.filter(|_| dice.below(2) == 0)
+        // Whoever the other fault has hit may be a controller, and voters that forget their votes and their log
+        // are what no quorum protects from: only brokers lose a disk.
+        if let Some(before) = before.filter(|_| dice.below(2) == 0 && kind != "lose_disk")
             && let Some(node) = act.as_object_mut().and_then(|act| act.values_mut().next()?.get_mut("node"))
         {
             *node = format!("victim:{before}").into();

@@ -86,7 +86,7 @@ impl Strategy for Portfolio {
         member.brought += new + failure;
         member.cost += learned.steps;
         // What was long ago counts for less and less.
-        if nth % (4 * ROUND) == 0 {
+        if nth.is_multiple_of(4 * ROUND) {
             for member in &mut self.members {
                 member.brought -= member.brought / 4;
                 member.cost -= member.cost / 4;
