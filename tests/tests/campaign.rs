@@ -93,7 +93,7 @@ fn a_run_that_eats_memory_or_time_fails_alone() {
             "--run-memory",
             "96MiB",
             "--run-timeout",
-            "8s",
+            "3s",
         ],
     );
     assert_eq!(code(&output), 1, "{}", both(&output));

@@ -282,7 +282,7 @@ fn elect(scene: &Scene<'_>, id: TopicPartition, leader: Option<NodeId>, unclean:
     let leader = leader?;
     let partition = scene.cluster.partition(id).filter(|partition| !partition.deleted)?;
     let truth = partition.truth.as_ref()?;
-    if partition.candidates().any(|candidate| candidate == leader) || partition.rules.unclean {
+    if partition.candidates().any(|candidate| candidate == leader) || partition.rules.may_be_unclean() {
         return None;
     }
     // KIP-966: once nobody is left who is known to have everything, the last leader may come back.
