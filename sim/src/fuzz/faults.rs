@@ -329,15 +329,20 @@ impl Site {
             .expect("what is drawn is a fault")
     }
 
-    /// A link that is always slow: from whom to whom, and how long a message takes.
-    pub fn slow_link(&self, dice: &mut Dice) -> Value {
+    /// A link that is slow for as long as anything may break. Not for ever: with fetches of a batch at a time, a
+    /// follower or consumer far away may never catch up, and is right not to.
+    pub fn slow_link(&self, id: String, dice: &mut Dice) -> Fault {
         let server = |dice: &mut Dice| match dice.below(3) {
             0 => format!("controller-{}", dice.between(1, self.controllers.into())),
             _ => format!("broker-{}", dice.between(1, self.brokers.into())),
         };
         let (from, to) = (server(dice), dice.one(&["all:brokers", "all:controllers", "all:clients"]));
         let latency = dice.one(&["10ms", "40ms", "150ms"]);
-        json!({ "from": from, "to": to, "one_way": dice.below(2) == 0, "latency": latency })
+        let act = json!({ "from": from, "to": to, "one_way": dice.below(2) == 0, "by": latency });
+        let fault = json!({
+            "id": id, "when": { "at": "0s" }, "do": { "slow_link": act }, "for": format!("{}ms", self.chaos),
+        });
+        serde_json::from_value(fault).expect("what is drawn is a fault")
     }
 
     /// How late, or how slow.

@@ -2,14 +2,14 @@
 //!
 //! Probabilistic concurrency testing (Burckhardt et al., ASPLOS 2010) gives threads random priorities, changes
 //! them at a few drawn points and so finds any bug that needs few ordering constraints with a known chance. Here
-//! kinds of messages between nodes have priorities: a link of low priority is slow for the whole run
-//! (`network.links`), and at each change point one kind of message between two falls to the bottom: it is held
+//! kinds of messages between nodes have priorities: a link of low priority is slow for as long as
+//! anything may break, and at each change point one kind of message between two falls to the bottom: it is held
 //! back while everything else goes on. Between change points a process dies, stands still or is cut off now and
 //! then, for without that hardly any order matters. Everything stands in the scenario file.
 
 use super::{
     dice::Dice,
-    draw::{Taste, cluster, is_sound, with},
+    draw::{Taste, cluster, with},
 };
 use crate::scenario::{Scenario, file::Fault};
 
@@ -18,17 +18,11 @@ const DISTURBANCES: [&str; 6] = ["crash", "power_loss", "shutdown", "pause", "cu
 
 /// The scenario of a seed, which is also the seed that it is run with.
 pub fn draw(seed: u64, taste: Taste) -> Scenario {
-    let (mut scenario, site) = cluster(seed, taste);
+    let (scenario, site) = cluster(seed, taste);
     let dice = &mut Dice::new(seed, "priorities");
-    for _ in 0..dice.one(&[0, 0, 1, 2, 3]) {
-        let plain = scenario.topology.network.links.len();
-        let link = serde_json::from_value(site.slow_link(dice)).expect("what is drawn is a link");
-        scenario.topology.network.links.push(link);
-        if !is_sound(&scenario) {
-            scenario.topology.network.links.truncate(plain);
-        }
-    }
     let mut faults: Vec<Fault> = Vec::new();
+    let slow: Vec<Fault> =
+        (1..=dice.one(&[0, 0, 1, 2, 3])).map(|nth| site.slow_link(format!("l{nth}"), dice)).collect();
     let ends = site.chaos() - 1_000;
     for nth in 1..=dice.between(1, 4) {
         let when = site.at(2_000, ends, dice);
@@ -45,14 +39,15 @@ pub fn draw(seed: u64, taste: Taste) -> Scenario {
         faults.push(site.held_back(format!("h{nth}"), when, dice));
     }
     faults.sort_by_key(|fault| fault.when.at);
-    let faults = faults.into_iter().chain(site.chain("t", dice.one(&[0, 0, 1]), &DISTURBANCES, dice));
+    let faults =
+        slow.into_iter().chain(faults).chain(site.chain("t", dice.one(&[0, 0, 1]), &DISTURBANCES, dice));
     with(scenario, faults)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{nth_seed, scenario::file::Action};
+    use crate::{fuzz::draw::is_sound, nth_seed, scenario::file::Action};
 
     #[test]
     fn most_runs_hold_some_messages_back_and_all_can_be_loaded() {
@@ -60,7 +55,8 @@ mod tests {
         assert!(drawn.iter().all(is_sound));
         let holds = |it: &&Scenario| it.faults.iter().any(|fault| matches!(fault.act, Action::Delay(_)));
         assert!(drawn.iter().filter(holds).count() > 200);
-        assert!(drawn.iter().filter(|it| !it.topology.network.links.is_empty()).count() > 100);
+        let slow = |it: &&Scenario| it.faults.iter().any(|fault| fault.id.starts_with('l'));
+        assert!(drawn.iter().filter(slow).count() > 100);
         assert_eq!(draw(7, Taste::default()), draw(7, Taste::default()));
     }
 }
