@@ -54,7 +54,9 @@ impl Check for UncleanReplicaIsExcluded {
             }
             Event::IsrExpanded { partition, state, from, .. } => {
                 if let Some(partition) = scene.cluster.partition(*partition) {
-                    for member in state.isr.minus(from).iter() {
+                    // Whoever was elected uncleanly is alone in sync: it did not catch up, and need not have.
+                    let alone = state.leader.filter(|_| partition.conceded);
+                    for member in state.isr.minus(from).iter().filter(|member| Some(*member) != alone) {
                         look(scene, partition, member, "joins the ISR", found);
                     }
                 }
@@ -119,6 +121,16 @@ mod tests {
         let mut bench = lossy(true);
         bench.elect(2, 4, &[2]);
         assert_eq!(bench.fired(), 1);
+    }
+
+    #[test]
+    fn whoever_is_elected_uncleanly_is_in_sync_alone_and_nobody_else_joins_so() {
+        let mut bench = lossy(true);
+        bench.elected(2, 4, &[2], true).expand(2, 4, &[2]);
+        assert_eq!(bench.fired(), 0);
+        let mut bench = lossy(true);
+        bench.elected(3, 4, &[3], true).expand(3, 4, &[2, 3]);
+        assert_eq!(bench.fired(), 1, "it did not catch up with the one that was elected");
     }
 
     #[test]
