@@ -481,3 +481,22 @@ fn delete_records_moves_the_start_into_a_batch() {
     let loaded = bench.load(Hints { log_start: Offset(23), ..unchecked() });
     assert_eq!(loaded.log.start(), Offset(23));
 }
+
+/// As Kafka does: the leader has lost what was deleted here, and an older log than ours begins.
+#[test]
+fn a_cut_below_the_start_begins_the_log_anew_there() {
+    let mut bench = Bench::new(tiny());
+    bench.append(20, 2, 1);
+    bench.settle();
+    let why = LogStartReason::DeleteRecords;
+    bench.log.advance_start(at(0), Offset(23), why, &mut bench.work, &mut bench.events);
+    bench.settle();
+    let why = TruncateReason::OutOfRange;
+    let end = bench.log.truncate_to(at(0), Offset(4), why, Offset(30), &mut bench.work, &mut bench.events);
+    assert_eq!((end, bench.log.start(), bench.log.end()), (Offset(4), Offset(4), Offset(4)));
+    let batch = batch_at(4, 2, 2);
+    bench.log.append_follower(at(0), batch, &mut bench.work, &mut bench.events).expect("it follows");
+    bench.flush();
+    let loaded = bench.load(unchecked());
+    assert_eq!((loaded.log.start(), loaded.log.end(), loaded.cut), (Offset(4), Offset(6), 0));
+}

@@ -15,7 +15,8 @@ use crate::{
 impl Log {
     /// Cuts off everything at and after `to`, with the epochs and producers' sequences that stood there.
     /// Returns the new end: less than `to` if that lies inside a batch, for batches are cut whole. With
-    /// nothing to cut, an epoch that starts at the log's end is forgotten nevertheless.
+    /// nothing to cut, an epoch that starts at the log's end is forgotten nevertheless. A log that starts after
+    /// `to` begins anew there: its leader has an older log than what was deleted here, and is to be followed.
     ///
     /// What memory does not reach back to is looked up on the disk: until that has
     /// [ended](Log::is_truncating) nothing is appended or read. `high_watermark` is the replica's own, for
@@ -40,8 +41,12 @@ impl Log {
             }
             return self.end;
         }
-        let (from, to) = (self.end, to.max(self.start));
+        let from = self.end;
         match self.place_of(to) {
+            _ if to < self.start => {
+                self.begin_anew(to, disk);
+                self.save_epochs(disk);
+            }
             // The log's start lies inside a batch, and that is cut.
             Some((end, _)) if end < self.start => self.begin_anew(self.start, disk),
             Some((end, position)) if self.producers.can_truncate(end) => self.cut(end, position, disk),

@@ -34,7 +34,9 @@ impl Check for AckedOffsetHoldsTheRecord {
         // Where it was acknowledged, or was read before it was acknowledged, is lost lawfully: another copy
         // stands elsewhere, of a leader that was not told to have it, or sent again.
         let lost = |id: TopicPartition, place: Offset| {
-            scene.cluster.partition(id).is_some_and(|known| scene.forgives_loss_at(known, place, sent.at))
+            scene.cluster.partition(id).is_some_and(|known| {
+                scene.forgives_loss_at(known, place, sent.at) || scene.forgives_repeat_of(known, sent)
+            })
         };
         match *event {
             Event::Delivered { partition, offset, .. } if offset != acked && !lost(partition, acked) => {

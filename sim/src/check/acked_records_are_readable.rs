@@ -69,7 +69,9 @@ pub(super) fn is_lost(scene: Scene<'_>, sent: &Sent) -> bool {
     if partition.audit_complete || offset < partition.audited_to {
         return !sent.audited && !written_since(scene, partition, sent);
     }
-    sent.read_at.is_none() && offset < scene.history.read_end(sent.place)
+    // What was read before a loss says nothing of the log since.
+    let lost = scene.cluster.partition(partition.id).is_some_and(|known| !known.losses.is_empty());
+    sent.read_at.is_none() && !lost && offset < scene.history.read_end(sent.place)
 }
 
 /// Whether it was acknowledged only after the audit had begun to read: then the audit need not have seen it.

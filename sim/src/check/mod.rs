@@ -25,7 +25,7 @@ pub use self::{
     setup::{ClientInfo, ClientKind, JudgeSetup, Patience, TopicRules},
 };
 use crate::{
-    history::{History, Sent},
+    history::{History, Outcome, Sent},
     mirror::{Cluster, Loss, Partition},
     world_event::WorldEvent,
 };
@@ -100,6 +100,13 @@ impl Scene<'_> {
                 || (loss.unclean && partition.rules.may_be_unclean())
                 || self.setup.forgives(loss.lossy, partition.min_insync())
         })
+    }
+
+    /// Whether a record may stand in a partition twice although its producer is idempotent: it may have been sent
+    /// again to a leader that began behind records that had been deleted, and so knew nothing of who had produced
+    /// them. Kafka's followers copy records, and no producers' state without them.
+    fn forgives_repeat_of(&self, partition: &Partition, sent: &Sent) -> bool {
+        partition.forgetful_since.is_some_and(|since| sent.outcome == Outcome::InFlight || sent.told >= since)
     }
 
     /// Whether an acknowledged record may be gone: it was lost as above, and the scenario is not a lesson about

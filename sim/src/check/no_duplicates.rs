@@ -27,7 +27,9 @@ impl Check for NoDuplicates {
         let (Some(at), Some(first)) = (latest.record, latest.first_read) else { return };
         let sent = &scene.history.records[at as usize];
         // After a loss the producer may send again what was acknowledged elsewhere: that is for another check.
-        let moved = scene.cluster.partition(id).is_some_and(|known| !known.losses.is_empty());
+        let known = scene.cluster.partition(id);
+        let moved =
+            known.is_some_and(|known| !known.losses.is_empty() || scene.forgives_repeat_of(known, sent));
         let promised = scene.setup.demands(INFO.name)
             || scene.setup.client(sent.node).is_some_and(|client| client.idempotent);
         if first == offset || moved || !promised {

@@ -1,5 +1,7 @@
 //! Do a producer's records stand in the order in which it sent them? (`BB-nmsend`)
 
+use std::collections::BTreeSet;
+
 use trial_model::units::NodeId;
 
 use super::{Check, CheckInfo, Found, Hears, Name, Scene, acked_records_are_readable::is_binding, safety};
@@ -25,14 +27,15 @@ impl Check for SendsKeepTheirOrder {
     fn finish(&mut self, scene: Scene<'_>, found: &mut Found) {
         for (place, partition) in scene.history.partitions.iter().enumerate() {
             // What a loss took away may be sent again, later than what came after.
-            if scene.cluster.partition(partition.id).is_some_and(|known| !known.losses.is_empty()) {
+            let known = scene.cluster.partition(partition.id);
+            if known.is_some_and(|known| !known.losses.is_empty()) {
                 continue;
             }
             let mut newest: Vec<(NodeId, &Sent, u64)> = Vec::new();
+            // Of a record that stands there several times the first counts, whichever was read first.
+            let mut seen = BTreeSet::new();
             for (offset, sent) in scene.history.reads(place as u32) {
-                if sent.read_at != Some(offset) && sent.read_at.is_some_and(|first| first < offset)
-                    || !orders(scene, sent)
-                {
+                if !orders(scene, sent) || !seen.insert((sent.node, sent.nth)) {
                     continue;
                 }
                 let Some(last) = newest.iter_mut().find(|(node, ..)| *node == sent.node) else {
@@ -45,7 +48,9 @@ impl Check for SendsKeepTheirOrder {
                 }
                 // What a former process had sent may be on its way when the next begins, under another producer
                 // id: only transactions would fence it.
-                if !scene.history.of_one_life(last.1, sent) {
+                if !scene.history.of_one_life(last.1, sent)
+                    || known.is_some_and(|known| scene.forgives_repeat_of(known, sent))
+                {
                     continue;
                 }
                 let (before, before_at) = (last.1, last.2);
@@ -85,6 +90,29 @@ mod tests {
         let mut bench = Bench::of(INFO.name);
         bench.send(P1, 0).send(P1, 1).read(C1, 0, P1, 1).read(C1, 1, P1, 0).finish();
         assert_eq!(bench.fired(), 1);
+    }
+
+    /// Sent again after its answer was lost, the first record stands behind the second, too; and that is read
+    /// first, by one who began in the middle.
+    #[test]
+    fn a_repeated_record_stands_where_it_stands_first() {
+        let mut bench = Bench::with(INFO.name, |setup| {
+            (setup.clients[0].idempotent, setup.clients[0].max_in_flight) = (false, 1);
+        });
+        bench.send(P1, 0).send(P1, 1);
+        bench.read(C1, 1, P1, 1).read(C1, 2, P1, 0).read(C1, 0, P1, 0).finish();
+        assert_eq!(bench.fired(), 0);
+    }
+
+    /// Its first place was deleted, and who leads now began behind that.
+    #[test]
+    fn a_leader_that_began_behind_what_was_deleted_takes_it_again() {
+        for (from, to, fired) in [(0, 1, 0), (2, 1, 1)] {
+            let mut bench = Bench::of(INFO.name);
+            bench.send(P1, 0).send(P1, 1).reset(2, from, to).wait(1);
+            bench.ack(P1, 0, 2).read(C1, 1, P1, 1).read(C1, 2, P1, 0).finish();
+            assert_eq!(bench.fired(), fired);
+        }
     }
 
     #[test]

@@ -4,6 +4,8 @@ use std::{collections::BTreeSet, time::Duration};
 
 use trial_model::{protocol::produce::Acks, units::NodeId};
 
+use crate::mirror::Lossy;
+
 /// What a client is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ClientKind {
@@ -125,10 +127,16 @@ impl JudgeSetup {
         self.clients.iter().find(|client| client.node == node)
     }
 
-    /// Whether more replicas have lost records than `min_insync` protects from: so many, and of them so many
-    /// because a disk lied. Eligible leader replicas protect from all but the latter.
-    pub fn forgives(&self, (lossy, deceived): (usize, usize), min_insync: usize) -> bool {
-        (if self.elr { deceived } else { lossy }) >= min_insync
+    /// Whether more replicas have lost records than the configuration protects from.
+    ///
+    /// Eligible leader replicas (KIP-966) protect from all but disks that lie. Without them so many as
+    /// `min_insync` are enough, or the whole of an ISR that had shrunk below it: the last replica standing.
+    pub fn forgives(&self, lossy: Lossy, min_insync: usize) -> bool {
+        if self.elr {
+            lossy.deceived >= min_insync
+        } else {
+            lossy.replicas >= min_insync || lossy.all_in_sync
+        }
     }
 
     /// Whether a promise is held also against clients whose settings do without it.

@@ -320,6 +320,13 @@ impl Bench {
         self.say(b(nth), Event::Truncated { partition: P, from, to, why, high_watermark })
     }
 
+    /// Broker `nth`, whose log ended at `from`, drops it and begins anew at `to`.
+    pub fn reset(&mut self, nth: u32, from: u64, to: u64) -> &mut Self {
+        let (from, to, high_watermark) = (Offset(from), Offset(to), Offset(from));
+        let why = TruncateReason::OutOfRange;
+        self.say(b(nth), Event::Truncated { partition: P, from, to, why, high_watermark })
+    }
+
     pub fn flushed(&mut self, node: NodeId, partition: TopicPartition, end: u64) -> &mut Self {
         self.say(node, Event::Flushed { partition, end: Offset(end) })
     }

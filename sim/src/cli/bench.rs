@@ -42,7 +42,7 @@ pub struct Bench {
     /// Where the series of bases begins.
     #[arg(long, default_value = "1")]
     base: SeedArg,
-    /// By which strategies: all, or some of uniform, swarm, pct, guided, portfolio.
+    /// By which strategies: all, or some of uniform, swarm, pct, story, guided, portfolio.
     #[arg(long, value_name = "A,B|all", default_value = "portfolio", value_delimiter = ',')]
     strategy: Vec<Which>,
     /// How many hunts at a time.
@@ -75,7 +75,8 @@ impl std::str::FromStr for Which {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Row {
-    /// From how many bases it was found, of how many.
+    /// From how many bases it was found, of how many that were tried: once more than half have found nothing, the
+    /// others are left out.
     pub found_of: (u64, u64),
     /// How many seconds of a processor there were for each base.
     pub budget_s: f64,
@@ -174,19 +175,34 @@ impl Bench {
     fn has(&self, rows: &BTreeMap<String, Row>, manner: Manner) -> bool {
         rows.get(manner.name()).is_some_and(|row| {
             let (found, bases) = row.found_of;
-            bases >= self.bases && (found == bases || row.budget_s >= self.budget.0.as_secs_f64())
+            let enough = row.budget_s >= self.budget.0.as_secs_f64();
+            bases >= self.bases && (found == bases || enough) || enough && self.is_lost(bases - found)
         })
+    }
+
+    /// Whether, with so many bases that found nothing, the median can only be that nothing was found.
+    fn is_lost(&self, without: u64) -> bool {
+        without * 2 > self.bases
     }
 
     /// Every hunt for a bug, by strategy and base.
     fn hunts(&self, bug: Bug, manners: &[Manner]) -> Vec<(Manner, Vec<Hunt>)> {
         let tasks: Vec<(Manner, u64)> =
             manners.iter().flat_map(|manner| (0..self.bases).map(move |nth| (*manner, nth))).collect();
-        let (next, done) = (AtomicUsize::new(0), Mutex::new(BTreeMap::new()));
+        let (next, done) = (AtomicUsize::new(0), Mutex::new(BTreeMap::<(Manner, u64), Hunt>::new()));
+        // The bases that are left would change nothing that is said, and take the longest.
+        let lost = |manner: Manner| {
+            let done = done.lock().expect("no panic");
+            let without = done.iter().filter(|((of, _), hunt)| *of == manner && hunt.found.is_none()).count();
+            self.is_lost(without as u64)
+        };
         std::thread::scope(|scope| {
             for _ in 0..self.jobs.min(tasks.len().try_into().unwrap_or(u16::MAX)) {
                 scope.spawn(|| {
                     while let Some((manner, nth)) = tasks.get(next.fetch_add(1, Ordering::Relaxed)) {
+                        if lost(*manner) {
+                            continue;
+                        }
                         let base = nth_seed(self.base.0.0, *nth);
                         let hunt = hunt(bug, *manner, base, self.budget.0, || !interrupt::interrupted());
                         done.lock().expect("no panic").insert((*manner, *nth), hunt);
@@ -212,7 +228,7 @@ impl Bench {
         let finds = hunts.iter().flat_map(|(_, hunts)| hunts).filter_map(|hunt| hunt.found.as_ref());
         let smallest = finds.min_by_key(|find| find.scenario.faults.len()).cloned();
         for (manner, hunts) in hunts {
-            rows.insert(manner.name().into(), row(hunts, self.budget.0));
+            rows.insert(manner.name().into(), row(hunts, self.bases, self.budget.0));
         }
         let Some(find) = smallest.filter(|_| !self.shrink.0.is_zero()) else { return Ok(()) };
         let going_on = || !interrupt::interrupted();
@@ -257,11 +273,12 @@ fn weakness(essence: &Essence, find: &Find) -> Option<String> {
         .then(|| format!("{} of {SEEDS} seeds fail without the bug, too", SEEDS - essence.passes))
 }
 
-fn row(mut hunts: Vec<Hunt>, budget: Duration) -> Row {
+/// What is said of the hunts from `bases` bases; of those that are missing nothing was found.
+fn row(mut hunts: Vec<Hunt>, bases: u64, budget: Duration) -> Row {
     let seconds = |time: Duration| (time.as_secs_f64() * 1_000.0).round() / 1_000.0;
     hunts.sort_by_key(|hunt| (hunt.found.is_none(), hunt.cpu));
     let found: Vec<&Hunt> = hunts.iter().filter(|hunt| hunt.found.is_some()).collect();
-    let median = hunts.get(hunts.len() / 2).filter(|hunt| hunt.found.is_some());
+    let median = hunts.get(bases as usize / 2).filter(|hunt| hunt.found.is_some());
     let first = found.first().and_then(|hunt| hunt.found.as_ref());
     Row {
         found_of: (found.len() as u64, hunts.len() as u64),
@@ -357,18 +374,26 @@ mod tests {
 
     #[test]
     fn the_median_counts_those_that_found_nothing_last() {
-        let most = row(vec![hunted(9, false), hunted(2, true), hunted(5, true)], Duration::from_secs(9));
+        let most = row(vec![hunted(9, false), hunted(2, true), hunted(5, true)], 3, Duration::from_secs(9));
         assert_eq!((most.found_of, most.median_cpu_s, most.median_runs), ((2, 3), Some(5.0), Some(5)));
         assert_eq!(most.check.as_deref(), Some("replicas_agree"));
-        let few = row(vec![hunted(9, false), hunted(2, true), hunted(9, false)], Duration::from_secs(9));
+        let few = row(vec![hunted(9, false), hunted(2, true), hunted(9, false)], 3, Duration::from_secs(9));
         assert_eq!((few.found_of, few.median_cpu_s, few.cpu_s), ((1, 3), None, vec![2.0]));
+    }
+
+    #[test]
+    fn bases_that_were_left_out_found_nothing() {
+        let most = row(vec![hunted(2, true), hunted(9, false), hunted(9, false)], 4, Duration::from_secs(9));
+        assert_eq!((most.found_of, most.median_cpu_s), ((1, 3), None));
+        let found = row(vec![hunted(2, true), hunted(3, true), hunted(4, true)], 5, Duration::from_secs(9));
+        assert_eq!(found.median_cpu_s, Some(4.0));
     }
 
     #[test]
     fn a_curve_counts_up() {
         let mut results = Results::new();
         let bug = Bug::ALL[0];
-        let found = row(vec![hunted(2, true)], Duration::from_secs(9));
+        let found = row(vec![hunted(2, true)], 1, Duration::from_secs(9));
         results.entry(bug.slug().into()).or_default().insert("swarm".into(), found);
         let text = curve(&results, &[bug], &[Manner::Swarm]);
         assert!(text.contains("   1 s   0 \n") && text.contains("   3 s   1 #\n"), "{text}");

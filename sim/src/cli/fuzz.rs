@@ -59,7 +59,7 @@ pub struct Fuzz {
     /// Which part of the campaign to run: 2/4, or auto where a scheduler says so.
     #[arg(long, value_name = "M/N|auto", default_value = "1/1")]
     shard: Shard,
-    /// How the runs of drawn clusters are chosen: uniform, swarm, pct, guided, portfolio.
+    /// How the runs of drawn clusters are chosen: uniform, swarm, pct, story, guided, portfolio.
     #[arg(long, value_name = "NAME", default_value_t = Manner::default(), conflicts_with = "files")]
     strategy: Manner,
     /// Any number of faults at once in drawn clusters, which need not recover: only what must never happen is

@@ -28,6 +28,9 @@ pub struct Taste {
     pub uniform: bool,
     /// Any number of faults at once, and nobody has to recover: only what must never happen is judged.
     pub unlimited: bool,
+    /// Leadership moves within a second of its leader's silence, operators move it back, and clients hear of it
+    /// soon: much happens in a short time.
+    pub brisk: bool,
 }
 
 /// The scenario of a seed, which is also the seed that it is run with.
@@ -47,8 +50,8 @@ pub fn cluster(seed: u64, taste: Taste) -> (Scenario, Site) {
         "version": 1,
         "name": "drawn",
         "seed": format!("{seed:#x}"),
-        "topology": topology(&shape, &mut Dice::new(seed, "topology")),
-        "workload": workload(&shape, &mut Dice::new(seed, "workload")),
+        "topology": topology(&shape, taste, &mut Dice::new(seed, "topology")),
+        "workload": workload(&shape, taste, &mut Dice::new(seed, "workload")),
         "phases": { "chaos": format!("{}s", shape.chaos), "settle": "60s" },
     });
     if taste.unlimited {
@@ -87,6 +90,9 @@ pub struct Shape {
     pub topics: Vec<Topic>,
     /// In seconds.
     pub chaos: u64,
+    /// Whether messages take long: then there are fewer of them, or a reader of a log of tiny segments, one of
+    /// which each fetch returns, is not through by the end.
+    pub far: bool,
 }
 
 pub struct Topic {
@@ -125,6 +131,7 @@ impl Shape {
             brokers,
             topics: TOPICS[..topics].iter().map(|name| topic(name, dice)).collect(),
             chaos: dice.one(&[6, 8, 12]),
+            far: dice.one_in(4),
         };
         if let Some(last) = shape.topics.last_mut() {
             last.comes_and_goes = comes_and_goes;
@@ -144,10 +151,10 @@ impl Shape {
     }
 }
 
-fn topology(shape: &Shape, dice: &mut Dice) -> Value {
+fn topology(shape: &Shape, taste: Taste, dice: &mut Dice) -> Value {
     let quorum: &[(&str, &[u64])] = &[("controller.quorum.fetch.timeout.ms", &[400, 800, 2_000])];
     let fetch_timeout = dice.settings(3, quorum);
-    let heartbeat = dice.one(&[100, 300, 700]);
+    let heartbeat = if taste.brisk { 100 } else { dice.one(&[100, 300, 700]) };
     let mut brokers = dice.settings(
         2,
         &[
@@ -169,12 +176,20 @@ fn topology(shape: &Shape, dice: &mut Dice) -> Value {
         &[
             ("controller.quorum.election.timeout.ms", &[150, 300, 600]),
             ("controller.quorum.append.linger.ms", &[0, 5]),
-            ("metadata.log.max.record.bytes.between.snapshots", &[300, 1_000, 3_000]),
+            ("metadata.log.max.record.bytes.between.snapshots", &[100, 300, 1_000, 3_000]),
+            ("metadata.max.retention.bytes", &[300, 500, 2_000]),
             ("leader.imbalance.check.interval.seconds", &[1, 3]),
         ],
     );
-    controllers.insert("broker.session.timeout.ms".into(), (heartbeat * dice.one(&[3, 5, 9])).into());
+    controllers.insert(
+        "broker.session.timeout.ms".into(),
+        (heartbeat * dice.one(if taste.brisk { &[5, 6, 6] } else { &[3, 5, 9] })).into(),
+    );
     controllers.extend(fetch_timeout);
+    // A metadata log that never rests: whoever must have all of it is always a little behind.
+    if dice.one_in(8) {
+        controllers.insert("metadata.max.idle.interval.ms".into(), dice.one(&[10, 20, 50]).into());
+    }
     if dice.one_in(6) {
         controllers.insert("eligible.leader.replicas.enable".into(), false.into());
     }
@@ -184,15 +199,29 @@ fn topology(shape: &Shape, dice: &mut Dice) -> Value {
         "broker_config": brokers,
         "controller_config": controllers,
         "topics": shape.topics.iter().map(|topic| topic_of(topic, dice)).collect::<Vec<_>>(),
-        "network": network(dice),
+        "network": network(shape, dice),
+        "disk": disk(dice),
     })
 }
 
-fn network(dice: &mut Dice) -> Value {
-    match dice.between(0, 3) {
-        0 => json!({ "latency": { "min": "50us", "mean": "2ms", "max": "40ms" } }),
-        1 => json!({ "latency": { "min": "1ms", "mean": "10ms", "max": "100ms" }, "loss": "1/200" }),
+/// Most disks are as fast as any; some take their time with everything, or with what is forced to the platter.
+/// Not too long: a log of a thousand segments that are read back and flushed one by one must be up by the end.
+fn disk(dice: &mut Dice) -> Value {
+    let slow = |mean: u64| json!({ "min": format!("{}us", mean * 500), "mean": format!("{mean}ms"), "max": format!("{}ms", mean * 4) });
+    match dice.between(0, 5) {
+        0 => json!({ "flush": slow(dice.one(&[3, 8])) }),
+        1 => json!({ "read": slow(1), "write": slow(dice.one(&[1, 3])) }),
         _ => json!({}),
+    }
+}
+
+fn network(shape: &Shape, dice: &mut Dice) -> Value {
+    if shape.far {
+        return json!({ "latency": { "min": "1ms", "mean": "10ms", "max": "100ms" }, "loss": "1/200" });
+    }
+    match dice.one_in(3) {
+        true => json!({ "latency": { "min": "50us", "mean": "2ms", "max": "40ms" } }),
+        false => json!({}),
     }
 }
 
@@ -291,8 +320,10 @@ mod tests {
     #[test]
     fn whatever_is_drawn_is_a_scenario_and_reads_back() {
         for index in 0..2_000 {
-            let scenario =
-                draw(nth_seed(1, index), Taste { uniform: index % 3 == 0, unlimited: index % 5 == 0 });
+            let scenario = draw(
+                nth_seed(1, index),
+                Taste { uniform: index % 3 == 0, unlimited: index % 5 == 0, brisk: index % 7 == 0 },
+            );
             assert!(scenario.nemesis.is_none(), "every fault is written out");
             let text = serde_json::to_string(&scenario).expect("a scenario can be written");
             let again = scenario::load(&text, &[]).unwrap_or_else(|problems| panic!("{text}\n{problems:#?}"));

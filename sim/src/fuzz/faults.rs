@@ -135,6 +135,24 @@ impl Site {
         }
     }
 
+    /// One of the partitions, those with replicas first; none if there is none.
+    pub fn place(&self, dice: &mut Dice) -> Option<String> {
+        let replicated: Vec<&str> = self
+            .partitions
+            .iter()
+            .filter(|(_, replication)| *replication > 1)
+            .map(|(name, _)| name.as_str())
+            .collect();
+        let all = || self.partitions.iter().map(|(name, _)| name.as_str()).collect();
+        let among: Vec<&str> = if replicated.is_empty() { all() } else { replicated };
+        (!among.is_empty()).then(|| dice.one(&among).into())
+    }
+
+    /// One of the brokers, by its name.
+    pub fn one_broker(&self, dice: &mut Dice) -> String {
+        format!("broker-{}", dice.between(1, self.brokers.into()))
+    }
+
     fn broker(&self, dice: &mut Dice) -> String {
         let (partition, replication) = self.partition(dice);
         match dice.below(6) {

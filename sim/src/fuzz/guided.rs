@@ -11,7 +11,7 @@ use super::{
     dice::Dice,
     draw::{Taste, draw},
     mutate::mutant,
-    pct,
+    pct, story,
     strategy::{Learned, Proposed, Strategy},
 };
 use crate::scenario::Scenario;
@@ -106,7 +106,11 @@ impl Strategy for Guided {
         let afresh = dice.one_in(4);
         let near = if afresh { None } else { self.near(seed, dice) };
         let (scenario, seed) = near.unwrap_or_else(|| {
-            let drawn = if dice.below(3) == 0 { pct::draw(seed, self.taste) } else { draw(seed, self.taste) };
+            let drawn = match dice.below(3) {
+                0 => pct::draw(seed, self.taste),
+                1 => story::draw(seed, self.taste),
+                _ => draw(seed, self.taste),
+            };
             (drawn, seed)
         });
         Proposed { by: "guided", seed, scenario, watched: true }

@@ -14,6 +14,7 @@ mod pct;
 mod portfolio;
 mod search;
 mod shard;
+mod story;
 mod strategy;
 mod workload;
 

@@ -39,7 +39,8 @@ impl Portfolio {
             brought: 0,
             cost: 0,
         };
-        let members = [Manner::Swarm, Manner::Pct, Manner::Guided, Manner::Uniform].map(member);
+        let members =
+            [Manner::Swarm, Manner::Story, Manner::Pct, Manner::Guided, Manner::Uniform].map(member);
         Portfolio {
             members: members.into(),
             guided: Guided::new(taste),

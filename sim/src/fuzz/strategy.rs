@@ -9,6 +9,7 @@ use super::{
     guided::Guided,
     pct,
     portfolio::Portfolio,
+    story,
 };
 use crate::scenario::Scenario;
 
@@ -96,6 +97,8 @@ pub enum Manner {
     Swarm,
     /// Priorities of messages, with a few change points (Burckhardt et al., ASPLOS 2010).
     Pct,
+    /// Something is late at one partition, and then somebody fails, in a cluster that is calm otherwise.
+    Story,
     /// Runs near those that reached something new.
     Guided,
     /// Whichever of the others brings most.
@@ -106,7 +109,7 @@ pub enum Manner {
 impl Manner {
     /// All of them.
     pub const ALL: &'static [Manner] =
-        &[Manner::Uniform, Manner::Swarm, Manner::Pct, Manner::Guided, Manner::Portfolio];
+        &[Manner::Uniform, Manner::Swarm, Manner::Pct, Manner::Story, Manner::Guided, Manner::Portfolio];
 
     /// As it is written on the command line.
     pub const fn name(self) -> &'static str {
@@ -114,6 +117,7 @@ impl Manner {
             Manner::Uniform => "uniform",
             Manner::Swarm => "swarm",
             Manner::Pct => "pct",
+            Manner::Story => "story",
             Manner::Guided => "guided",
             Manner::Portfolio => "portfolio",
         }
@@ -125,6 +129,7 @@ impl Manner {
         match self {
             Manner::Uniform | Manner::Swarm => Box::new(Drawn { by: self, draw, taste }),
             Manner::Pct => Box::new(Drawn { by: self, draw: pct::draw, taste }),
+            Manner::Story => Box::new(Drawn { by: self, draw: story::draw, taste }),
             Manner::Guided => Box::new(Guided::new(taste)),
             Manner::Portfolio => Box::new(Portfolio::new(taste)),
         }

@@ -4,30 +4,34 @@ use serde_json::{Value, json};
 
 use super::{
     dice::Dice,
-    draw::{Shape, Topic},
+    draw::{Shape, Taste, Topic},
 };
 
 /// The clients of a cluster.
-pub fn workload(shape: &Shape, dice: &mut Dice) -> Value {
+pub fn workload(shape: &Shape, taste: Taste, dice: &mut Dice) -> Value {
     let mut actors = Vec::new();
     for topic in &shape.topics {
         for nth in 0..dice.between(1, 2) {
-            actors.push(json!({ "producer": producer(topic, nth, dice) }));
+            actors.push(json!({ "producer": producer(shape, topic, nth, taste, dice) }));
         }
         actors.push(json!({ "consumer": consumer(shape, topic, dice) }));
     }
-    if dice.one_in(3) || shape.topics.iter().any(|topic| topic.comes_and_goes) {
-        actors.push(json!({ "admin": admin(shape, dice) }));
+    let operated = if taste.brisk { !dice.one_in(3) } else { dice.one_in(3) };
+    if operated || shape.topics.iter().any(|topic| topic.comes_and_goes) {
+        actors.push(json!({ "admin": admin(shape, taste, dice) }));
     }
     actors.into()
 }
 
-fn producer(topic: &Topic, nth: u64, dice: &mut Dice) -> Value {
-    let acks = dice.one(&["all", "all", "all", "all", "all", "all", "1", "0"]);
-    let request = dice.one(&[500, 1_000, 3_000]);
+fn producer(shape: &Shape, topic: &Topic, nth: u64, taste: Taste, dice: &mut Dice) -> Value {
+    let acks = match taste.brisk {
+        true => dice.one(&["all", "all", "1"]),
+        false => dice.one(&["all", "all", "all", "all", "all", "all", "1", "0"]),
+    };
+    let request = if taste.brisk { dice.one(&[300, 700, 3_000]) } else { dice.one(&[500, 1_000, 3_000]) };
     let linger = dice.one(&[0, 5, 50]);
-    let mut config =
-        dice.settings(2, &[("retry.backoff.ms", &[5, 100]), ("metadata.max.age.ms", &[500, 5_000])]);
+    let age: &[u64] = if taste.brisk { &[50, 50, 500] } else { &[500, 5_000] };
+    let mut config = dice.settings(2, &[("retry.backoff.ms", &[5, 100]), ("metadata.max.age.ms", age)]);
     config.insert("request.timeout.ms".into(), request.into());
     config.insert("linger.ms".into(), linger.into());
     let delivery = (request + linger).max(dice.one(&[1_500, 5_000, 30_000]));
@@ -38,16 +42,23 @@ fn producer(topic: &Topic, nth: u64, dice: &mut Dice) -> Value {
         "name": format!("p-{}{nth}", topic.name),
         "topic": topic.name,
         "acks": acks,
-        "rate": format!("{}/s", dice.one(&[10, 30, 60, 120])),
+        "rate": format!("{}/s", dice.one(if shape.far { &[5, 10, 20, 30] } else { &[10, 30, 60, 120] })),
         // Each record by itself must be small enough.
         "size": if topic.refuses_large { dice.one(&["16B", "100B"]) } else { dice.one(&["16B", "100B", "900B"]) },
         "config": config,
     });
     if acks == "all" && dice.one_in(6) {
         producer["idempotent"] = false.into();
-    }
-    if dice.one_in(3) {
+        // What keeps records in order without numbers.
+        if dice.one_in(2) {
+            producer["max_in_flight"] = 1.into();
+        }
+    } else if dice.one_in(3) {
         producer["max_in_flight"] = dice.between(1, 5).into();
+    }
+    // Then its partitions stand still, and who comes back there finds nothing new.
+    if dice.one_in(6) {
+        producer["until"] = format!("{}ms", dice.between(3_500, shape.chaos * 1_000 - 1_000)).into();
     }
     if dice.one_in(3) {
         producer["keys"] = json!({ "uniform": { "count": 8 } });
@@ -104,7 +115,7 @@ fn consumer(shape: &Shape, topic: &Topic, dice: &mut Dice) -> Value {
     consumer
 }
 
-fn admin(shape: &Shape, dice: &mut Dice) -> Value {
+fn admin(shape: &Shape, taste: Taste, dice: &mut Dice) -> Value {
     let topic = &shape.topics[0];
     let partition = shape.partition(dice);
     let mut ops = vec![json!({ "elect_leaders": {} }), json!({ "describe_topic": { "topic": topic.name } })];
@@ -124,6 +135,13 @@ fn admin(shape: &Shape, dice: &mut Dice) -> Value {
     if dice.one_in(2) {
         ops.push(json!({ "delete_records": { "partition": partition } }));
     }
+    // Logs that begin anywhere, also in the middle of a batch.
+    if dice.one_in(3) {
+        for _ in 0..dice.between(1, 3) {
+            let before = dice.between(5, 400);
+            ops.push(json!({ "delete_records": { "partition": partition, "before": before } }));
+        }
+    }
     if dice.one_in(2) {
         let scratch = json!({ "name": "scratch", "partitions": 2, "replication": topic.replication });
         ops.push(json!({ "create_topic": scratch }));
@@ -134,6 +152,10 @@ fn admin(shape: &Shape, dice: &mut Dice) -> Value {
         ops.push(json!({ "create_partitions": { "topic": topic.name, "total": total } }));
     }
     let slow = shape.topics.iter().any(|topic| topic.comes_and_goes);
-    let every = if slow { dice.one(&["1s", "2s", "3s"]) } else { dice.one(&["300ms", "1s", "2s"]) };
+    let every = match (slow, taste.brisk) {
+        (true, _) => dice.one(&["1s", "2s", "3s"]),
+        (_, true) => dice.one(&["100ms", "300ms", "700ms"]),
+        _ => dice.one(&["300ms", "1s", "2s"]),
+    };
     json!({ "name": "admin", "every": every, "ops": ops })
 }

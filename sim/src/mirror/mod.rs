@@ -22,7 +22,7 @@ use trial_model::{
 use self::partition::End;
 pub use self::{
     log::{Compared, Entry, Replica, Trunk},
-    partition::{Elected, Leadership, Loss, Moved, Partition},
+    partition::{Elected, Leadership, Loss, Lossy, Moved, Partition},
     quorum::{Quorum, Voter},
 };
 use crate::{
@@ -243,6 +243,12 @@ impl Cluster {
         name.map_or(&self.setup.topic_defaults, |name| self.setup.rules(name)).clone()
     }
 
+    /// Whether a topic was deleted, and none has its name now: who sends there can only wait.
+    pub fn is_gone(&self, topic: TopicId) -> bool {
+        let name = self.names.iter().find(|(id, ..)| *id == topic).map(|(_, name, _)| name);
+        name.is_some_and(|name| self.names.iter().all(|(_, other, gone)| other != name || *gone))
+    }
+
     /// Whether what `node` says of a committed metadata record at `at` is news.
     pub fn is_news(&self, node: NodeId, at: Offset) -> bool {
         node.role() == NodeRole::Controller
@@ -263,10 +269,16 @@ impl Cluster {
     /// Takes what a node said.
     pub fn apply(&mut self, now: Instant, node: NodeId, event: &Event) {
         match event {
+            Event::Truncated { partition, from, to, .. } => {
+                let partition = self.partition_mut(*partition);
+                partition.log_event(node, event);
+                if to > from {
+                    partition.forgetful_since.get_or_insert(now);
+                }
+            }
             Event::Appended { partition, .. }
             | Event::Written { partition, .. }
             | Event::Flushed { partition, .. }
-            | Event::Truncated { partition, .. }
             | Event::Recovered { partition, .. }
             | Event::HighWatermarkAdopted { partition, .. }
             | Event::HighWatermarkRestored { partition, .. }

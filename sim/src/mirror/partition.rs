@@ -33,6 +33,17 @@ pub struct Leadership {
     pub log_end: Offset,
 }
 
+/// Replicas that lost committed records on their disks and have not caught up since.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lossy {
+    /// How many.
+    pub replicas: usize,
+    /// How many of them because a disk lied.
+    pub deceived: usize,
+    /// Whether everybody in the ISR is among them.
+    pub all_in_sync: bool,
+}
+
 /// Committed records that a new leader did not have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Loss {
@@ -46,8 +57,8 @@ pub struct Loss {
     pub unclean: bool,
     /// Whether the controllers had nobody left who was known to have everything.
     pub pardoned: bool,
-    /// How many replicas were lossy then, and how many of them because a disk lied.
-    pub lossy: (usize, usize),
+    /// Which replicas were lossy then.
+    pub lossy: Lossy,
     /// Up to where, and until when, an earlier leader that had not heard of the election went on committing:
     /// that is lost with the rest.
     pub strayed: Option<(Offset, Instant)>,
@@ -134,6 +145,9 @@ pub struct Partition {
     pub lossy_restarts: u32,
     /// How often a replica's disk was replaced by an empty one.
     pub lost_disks: u32,
+    /// Since when a replica has begun behind records that were deleted: it knows nothing of who had produced
+    /// them, and if it leads some day, what is sent again of them is new to it.
+    pub forgetful_since: Option<Instant>,
 }
 
 impl Partition {
@@ -159,6 +173,7 @@ impl Partition {
             grown: Vec::new(),
             lossy_restarts: 0,
             lost_disks: 0,
+            forgetful_since: None,
         }
     }
 
@@ -211,11 +226,16 @@ impl Partition {
         self.rules.min_insync.clamp(1, replicas)
     }
 
-    /// How many replicas lost committed records on their disks and have not caught up since, and how many of
-    /// them because a disk lied.
-    pub fn lossy(&self) -> (usize, usize) {
-        let lossy = self.replicas.iter().filter(|replica| replica.lossy);
-        (lossy.clone().count(), lossy.filter(|replica| replica.deceived).count())
+    /// Who lost committed records on its disk and has not caught up since.
+    pub fn lossy(&self) -> Lossy {
+        let lossy = || self.replicas.iter().filter(|replica| replica.lossy);
+        let mut in_sync = self.truth.iter().flat_map(|state| state.isr.iter()).peekable();
+        Lossy {
+            replicas: lossy().count(),
+            deceived: lossy().filter(|replica| replica.deceived).count(),
+            all_in_sync: in_sync.peek().is_some()
+                && in_sync.all(|member| lossy().any(|replica| replica.node == member)),
+        }
     }
 
     /// Whether nobody is left whom the controller could know to have everything, and so many have died that

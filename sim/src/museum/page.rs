@@ -30,10 +30,11 @@ $ cargo trial museum page > MUSEUM.md                # this page
 
 /// What stands above the figures.
 const LEGEND: &str = "\
-*Found* says from how many bases of seeds a bug was found; *CPU s* and *runs* are the medians of the strategy that finds
-it soonest; *faults* is what is left of the schedule once it is shrunk, and in brackets with how many of fifty other seeds
-that fails. A dash was not measured or not found. A star has a scenario, `scenarios/museum/SLUG.scenario.json`, that passes
-as it is and fails with the bug.
+*Found* says from how many bases of seeds a bug was found, given nothing but its name; *CPU s* and *runs* are the medians of
+the strategy that finds it soonest, *by*; *uniform* is what drawing every kind of fault alike takes, or more than what it was
+given. *Faults* is what is left of the schedule once it is shrunk, and in brackets with how many of fifty other seeds that
+fails; if those are fewer than forty, or the faults more than four, the list below says why. A dash was not measured or not
+found. A star has a scenario, `scenarios/museum/SLUG.scenario.json`, that passes as it is and fails with the bug.
 
 ";
 
@@ -51,7 +52,7 @@ Nobody ever had these. Each is for a check that no historical bug breaks first.
 pub fn page(results: &Results) -> String {
     let mut page = HEAD.to_owned();
     let stories = stories();
-    let found = |story: &&Story| row(results, story).is_some_and(|row| row.median_cpu_s.is_some());
+    let found = |story: &&Story| row(results, story).is_some_and(|(_, row)| row.median_cpu_s.is_some());
     let staged = stories.iter().filter(|story| story.scenario.is_some()).count();
     // Writing to a string does not fail.
     let _ = write!(page, "{} bugs, {staged} with a scenario of their own", stories.len());
@@ -61,11 +62,12 @@ pub fn page(results: &Results) -> String {
     }
     page += ".\n\n";
     page += LEGEND;
-    page += "| bug | ticket | area | what it breaks | caught by | found | CPU s | runs | faults |\n";
-    page += "|---|---|---|---|---|--:|--:|--:|--:|\n";
+    page += "| bug | ticket | area | what it breaks | caught by | found | CPU s | runs | by | uniform | faults |\n";
+    page += "|---|---|---|---|---|--:|--:|--:|---|--:|--:|\n";
     for story in &stories {
-        page += &line(story, row(results, story));
+        page += &line(story, results);
     }
+    page += &notes(&stories, results);
     page += MUTANTS;
     for bug in Bug::ALL.iter().filter(|bug| is_mutant(**bug)) {
         let _ = writeln!(page, "| `{}` | {} | `{}` |", bug.slug(), bug.breaks(), bug.caught_by());
@@ -73,33 +75,50 @@ pub fn page(results: &Results) -> String {
     page
 }
 
-fn row<'a>(results: &'a Results, story: &Story) -> Option<&'a Row> {
-    results.get(story.bug.0.slug()).and_then(best).map(|(_, row)| row)
+/// The strategy that found a bug soonest, and how.
+fn row<'a>(results: &'a Results, story: &Story) -> Option<(&'a str, &'a Row)> {
+    results.get(story.bug.0.slug()).and_then(best)
 }
 
-fn line(story: &Story, row: Option<&Row>) -> String {
+fn line(story: &Story, results: &Results) -> String {
     let bug = story.bug.0;
+    let best = row(results, story);
+    let (by, row) = (best.map(|(by, _)| by), best.map(|(_, row)| row));
     let star = if story.scenario.is_some() { " *" } else { "" };
     let told = |text: Option<String>| text.unwrap_or_else(|| "-".into());
     let found = row.map(|row| format!("{}/{}", row.found_of.0, row.found_of.1));
-    let seconds = row.and_then(|row| row.median_cpu_s).map(|seconds| format!("{seconds:.1}"));
+    let median = row.and_then(|row| row.median_cpu_s);
     let runs = row.and_then(|row| row.median_runs).map(|runs| runs.to_string());
+    let by = by.filter(|_| median.is_some()).map(str::to_owned);
+    let uniform = results.get(bug.slug()).and_then(|rows| rows.get("uniform"));
+    let uniform = uniform.map(|row| match row.median_cpu_s {
+        Some(seconds) => format!("{seconds:.1}"),
+        None => format!("> {}", row.budget_s),
+    });
     let faults = row.and_then(|row| {
         let strength = row.strength.map_or(String::new(), |strength| format!(" ({strength})"));
         row.faults.map(|faults| format!("{faults}{strength}"))
     });
+    let cells = [found, median.map(|seconds| format!("{seconds:.1}")), runs, by, uniform, faults].map(told);
     format!(
-        "| `{}`{star} | {} | {} | {} | `{}` | {} | {} | {} | {} |\n",
+        "| `{}`{star} | {} | {} | {} | `{}` | {} |\n",
         bug.slug(),
         bug.ticket(),
         story.area,
         bug.breaks(),
         bug.caught_by(),
-        told(found),
-        told(seconds),
-        told(runs),
-        told(faults)
+        cells.join(" | ")
     )
+}
+
+/// Why what was found of some bugs is less than one wishes for; nothing if there is nothing to say.
+fn notes(stories: &[Story], results: &Results) -> String {
+    let noted = stories.iter().filter_map(|story| {
+        let note = row(results, story)?.1.note.as_ref()?;
+        Some(format!("- `{}`: {note}\n", story.bug.0.slug()))
+    });
+    let noted: String = noted.collect();
+    if noted.is_empty() { noted } else { format!("\n{noted}") }
 }
 
 #[cfg(test)]
@@ -115,14 +134,18 @@ mod tests {
             median_cpu_s: Some(1.25),
             median_runs: Some(12),
             faults: Some(2),
-            strength: Some(49),
+            strength: Some(39),
+            budget_s: 120.0,
+            note: Some("it is late".into()),
         };
-        let results =
-            Results::from([("truncate-to-local-hw".to_owned(), BTreeMap::from([("swarm".to_owned(), row)]))]);
+        let never = Row { found_of: (0, 3), budget_s: 30.0, ..Row::default() };
+        let rows = BTreeMap::from([("swarm".to_owned(), row), ("uniform".to_owned(), never)]);
+        let results = Results::from([("truncate-to-local-hw".to_owned(), rows)]);
         let page = page(&results);
         assert_eq!(page.lines().filter(|line| line.starts_with("| `")).count(), Bug::ALL.len());
         let line = page.lines().find(|line| line.starts_with("| `truncate-to-local-hw`")).expect("its line");
-        assert!(line.ends_with("| 5/5 | 1.2 | 12 | 2 (49) |"), "{line}");
+        assert!(line.ends_with("| 5/5 | 1.2 | 12 | swarm | > 30 | 2 (39) |"), "{line}");
+        assert!(page.contains("\n- `truncate-to-local-hw`: it is late\n"), "{page}");
         assert!(page.contains("; 1 found by drawn clusters"), "{page}");
     }
 }

@@ -19,6 +19,12 @@ pub struct Row {
     /// With how many of fifty other seeds that fails.
     #[serde(default)]
     pub strength: Option<usize>,
+    /// How many seconds of a processor each base had.
+    #[serde(default)]
+    pub budget_s: f64,
+    /// Why there are more faults than one wishes for, or why it fails with few other seeds.
+    #[serde(default)]
+    pub note: Option<String>,
 }
 
 /// Every bug by its slug, every strategy by its name.
