@@ -49,7 +49,10 @@ impl Check for MetadataNeverGoesBack {
             Event::MetadataLearned { partition, epoch, .. } => {
                 let life = process.map_or(0, |process| process.lives);
                 let known = self.learned.insert((scene.node, partition), (life, epoch));
-                let newer = known.filter(|(then, known)| *then == life && *known > epoch);
+                // Who has heard that a topic is unknown forgets what it knew, and may then ask somebody to whom
+                // it is not unknown yet.
+                let gone = scene.cluster.is_deleted(partition.topic);
+                let newer = known.filter(|(then, known)| !gone && *then == life && *known > epoch);
                 newer.map(|(_, known)| (format!("epoch {known}"), format!("epoch {epoch}")))
             }
             Event::LeaderStarted { partition, epoch, .. }
@@ -75,7 +78,7 @@ impl Check for MetadataNeverGoesBack {
 mod tests {
     use trial_model::{
         event::Event,
-        units::{LeaderEpoch, Offset},
+        units::{LeaderEpoch, NodeId, Offset},
     };
 
     use super::{super::testing::*, INFO};
@@ -106,6 +109,17 @@ mod tests {
         let mut bench = Bench::of(INFO.name);
         bench.say(b(1), applied(9)).stop(b(1), Stop::Crash).start(b(1)).say(b(1), applied(8));
         bench.say(C1, learned(4)).stop(C1, Stop::Crash).start(C1).say(C1, learned(3)).say(P1, learned(2));
+        assert_eq!(bench.fired(), 0);
+    }
+
+    #[test]
+    fn a_topic_that_is_gone_may_be_told_of_by_one_who_has_not_heard() {
+        let mut bench = Bench::of(INFO.name);
+        let (topic, name, controller) = (P.topic, || "orders".into(), NodeId::controller(1));
+        bench.say(controller, Event::TopicCreated { topic, name: name(), at: Offset(8), active: true });
+        bench.say(C1, learned(4));
+        bench.say(controller, Event::TopicDeleted { topic, name: name(), at: Offset(9), active: true });
+        bench.say(C1, learned(3));
         assert_eq!(bench.fired(), 0);
     }
 }

@@ -180,7 +180,9 @@ mod tests {
     fn stories_are_short_and_can_be_loaded_and_most_have_something_late() {
         let drawn: Vec<Scenario> = (0..300).map(|nth| draw(nth_seed(1, nth), Taste::default())).collect();
         assert!(drawn.iter().all(is_sound));
-        assert!(drawn.iter().all(|it| (1..=5).contains(&it.faults.len())));
+        // Of those in which nobody has a follower some have nothing that could be told.
+        assert!(drawn.iter().all(|it| it.faults.len() <= 5));
+        assert!(drawn.iter().filter(|it| it.faults.is_empty()).count() < 30);
         let late = |it: &&Scenario| it.faults.iter().any(|fault| matches!(fault.act, Action::Delay(_)));
         assert!(drawn.iter().filter(late).count() > 120);
         assert_eq!(draw(7, Taste::default()), draw(7, Taste::default()));

@@ -243,6 +243,11 @@ impl Cluster {
         name.map_or(&self.setup.topic_defaults, |name| self.setup.rules(name)).clone()
     }
 
+    /// Whether a topic was deleted.
+    pub fn is_deleted(&self, topic: TopicId) -> bool {
+        self.names.iter().any(|(id, _, gone)| *id == topic && *gone)
+    }
+
     /// Whether a topic was deleted, and none has its name now: who sends there can only wait.
     pub fn is_gone(&self, topic: TopicId) -> bool {
         let name = self.names.iter().find(|(id, ..)| *id == topic).map(|(_, name, _)| name);
