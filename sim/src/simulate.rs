@@ -163,18 +163,9 @@ impl Cast {
 
     fn role(&self, scenario: &Scenario, node: NodeId) -> Role {
         let topology = &scenario.topology;
-        let own = topology.node_config.get(&node.to_string());
         match node.role() {
-            trial_model::units::NodeRole::Broker => {
-                let mut config = BrokerConfig::default();
-                apply(&topology.broker_config, own, |key, value| config.set(key, value).is_ok());
-                Role::Broker(config)
-            }
-            trial_model::units::NodeRole::Controller => {
-                let mut config = ControllerConfig::default();
-                apply(&topology.controller_config, own, |key, value| config.set(key, value).is_ok());
-                Role::Controller(config)
-            }
+            trial_model::units::NodeRole::Broker => Role::Broker(broker_config(topology, node)),
+            trial_model::units::NodeRole::Controller => Role::Controller(controller_config(topology, node)),
             trial_model::units::NodeRole::Client => self.client_role(scenario, node),
         }
     }
@@ -196,6 +187,22 @@ impl Cast {
             Actor::Admin(_) => Role::Admin,
         }
     }
+}
+
+/// What a broker of a scenario is set to.
+pub(crate) fn broker_config(topology: &file::Topology, node: NodeId) -> BrokerConfig {
+    let mut config = BrokerConfig::default();
+    let own = topology.node_config.get(&node.to_string());
+    apply(&topology.broker_config, own, |key, value| config.set(key, value).is_ok());
+    config
+}
+
+/// What a controller of a scenario is set to.
+pub(crate) fn controller_config(topology: &file::Topology, node: NodeId) -> ControllerConfig {
+    let mut config = ControllerConfig::default();
+    let own = topology.node_config.get(&node.to_string());
+    apply(&topology.controller_config, own, |key, value| config.set(key, value).is_ok());
+    config
 }
 
 /// Settings were checked when the scenario was loaded; one that does not fit is left at its default.

@@ -29,6 +29,7 @@ mod determinism;
 mod check;
 mod new;
 mod list;
+mod serve;
 
 use std::{path::PathBuf, process::ExitCode, str::FromStr};
 
@@ -84,6 +85,10 @@ enum Command {
     List(list::List),
     /// Run scenarios again and again, and find the first event where two runs part.
     CheckDeterminism(determinism::CheckDeterminism),
+    /// Run a scenario's cluster for real: on sockets and files, for real Kafka clients.
+    Serve(serve::Serve),
+    /// Run one node of it, so that a cluster is as many processes.
+    Node(serve::OneNode),
     /// Print completions for a shell.
     Completions {
         /// Which shell.
@@ -234,6 +239,8 @@ fn dispatch(cli: &Cli, output: &mut Output) -> Exit {
         }
         Command::List(it) => list::main(it, common, output),
         Command::CheckDeterminism(it) => determinism::main(it, common, output),
+        Command::Serve(it) => serve::main(it, common, output),
+        Command::Node(it) => serve::one(it, common, output),
         Command::Completions { shell } => {
             let mut text = Vec::new();
             clap_complete::generate(*shell, &mut Cli::command(), "trial", &mut text);

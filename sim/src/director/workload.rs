@@ -495,7 +495,8 @@ fn admin_command(action: AdminAction, names: &RunNames) -> Command {
     }
 }
 
-fn new_topic(topic: &file::Topic) -> NewTopic {
+/// A topic of a scenario as it is asked for.
+pub(crate) fn new_topic(topic: &file::Topic) -> NewTopic {
     let assignment = topic.assignment.iter().flatten();
     NewTopic {
         name: topic.name.as_str().into(),
