@@ -57,11 +57,12 @@ impl Cluster {
         addresses.join(",")
     }
 
-    /// Creates the layout's topics, and waits until they are there. One that was there before is left as it
-    /// is.
+    /// Waits until every broker serves, and creates the layout's topics. One that was there before is left as
+    /// it is. Waits for ever if brokers do not come.
     ///
-    /// Refuses one that cannot be, such as one with a setting that no topic has.
-    pub async fn create_topics(&self) -> Result<(), StartError> {
+    /// Refuses a topic that cannot be, such as one with a setting that no topic has.
+    pub async fn ready(&self) -> Result<(), StartError> {
+        setup::brokers_are_there(&self.book).await;
         let created = setup::create(&self.book, self.layout.topics.clone()).await;
         created.map_err(|(topic, error)| StartError::Topic { topic: topic.to_string(), error })
     }

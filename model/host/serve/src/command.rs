@@ -47,7 +47,7 @@ impl From<StartError> for CommandError {
 }
 
 /// Runs a whole cluster until SIGTERM, Ctrl-C or `until`; then shuts it down in order. `ready` is called with
-/// the `bootstrap.servers` once the layout's topics are there.
+/// the `bootstrap.servers` once everybody serves and the layout's topics are there.
 pub fn cluster(
     layout: Layout,
     data: &Path,
@@ -58,12 +58,21 @@ pub fn cluster(
     let runtime = Runtime::new().map_err(CommandError::System)?;
     runtime.block_on(async {
         let mut cluster = Cluster::start(layout, data, watch)?;
-        cluster.create_topics().await?;
-        ready(&cluster.bootstrap());
-        let fallen = tokio::select! {
+        let begun = tokio::select! {
+            begun = cluster.ready() => Some(begun),
             told = told_to_stop() => told.map(|()| None).map_err(CommandError::System)?,
-            () = until => None,
-            fallen = cluster.somebody_ends() => Some(fallen),
+        };
+        let fallen = match begun {
+            None => None,
+            Some(begun) => {
+                begun?;
+                ready(&cluster.bootstrap());
+                tokio::select! {
+                    told = told_to_stop() => told.map(|()| None).map_err(CommandError::System)?,
+                    () = until => None,
+                    fallen = cluster.somebody_ends() => Some(fallen),
+                }
+            }
         };
         let orderly = cluster.shut_down().await;
         match fallen {

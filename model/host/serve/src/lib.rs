@@ -9,6 +9,7 @@
 //! # runtime.block_on(async {
 //! let layout = trial_serve::Layout::of(1, 1);
 //! let cluster = trial_serve::Cluster::start(layout, directory.path(), trial_serve::Watch::default())?;
+//! cluster.ready().await?;
 //! println!("bootstrap.servers={}", cluster.bootstrap());
 //! # cluster.shut_down().await;
 //! # Ok::<(), trial_serve::StartError>(())

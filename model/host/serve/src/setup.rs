@@ -1,18 +1,19 @@
-//! How do the topics come to be that a layout begins with?
+//! When is a cluster ready, and how do the topics come to be that it begins with?
 
-use std::{io, time::Duration};
+use std::time::Duration;
 
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 use trial_model::{
     protocol::{
         ErrorCode, Request, Response, TopicName,
+        metadata::MetadataRequest,
         topics::{CreateTopicsRequest, NewTopic},
     },
-    units::{NodeId, NodeRole},
+    units::{NodeId, NodeRole, NodeSet},
 };
-use trial_wire::{Book, FetchSession, Refused, read_response, write_request};
+use trial_wire::{Book, FetchSession, read_response, write_request};
 
-use crate::frames::{Broken, Frames};
+use crate::frames::Frames;
 
 /// How long one broker may take to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -28,12 +29,12 @@ pub(crate) async fn create(book: &Book, topics: Vec<NewTopic>) -> Result<(), (To
     let mut left = topics;
     while !left.is_empty() {
         for (broker, _) in book.endpoints.iter().filter(|(id, _)| id.role() == NodeRole::Broker) {
-            let Ok(Ok(told)) = tokio::time::timeout(PATIENCE, ask(book, *broker, &left)).await else {
-                continue;
-            };
-            for (name, result) in told {
+            let request = CreateTopicsRequest { topics: left.clone(), timeout: Duration::from_secs(5) };
+            let told = ask(book, *broker, &Request::CreateTopics(request)).await;
+            let Some(Response::CreateTopics(told)) = told else { continue };
+            for (name, result) in told.topics {
                 match result {
-                    Ok(()) | Err(ErrorCode::TopicAlreadyExists) => left.retain(|topic| topic.name != name),
+                    Ok(_) | Err(ErrorCode::TopicAlreadyExists) => left.retain(|topic| topic.name != name),
                     // Not enough brokers have registered yet.
                     Err(ErrorCode::InvalidReplicationFactor | ErrorCode::InvalidReplicaAssignment) => {}
                     Err(error) if error.is_retriable() => {}
@@ -49,44 +50,34 @@ pub(crate) async fn create(book: &Book, topics: Vec<NewTopic>) -> Result<(), (To
     Ok(())
 }
 
-enum Failed {
-    Broken,
-    Refused,
-}
-
-impl From<io::Error> for Failed {
-    fn from(_: io::Error) -> Failed {
-        Failed::Broken
-    }
-}
-
-impl From<Broken> for Failed {
-    fn from(_: Broken) -> Failed {
-        Failed::Broken
-    }
-}
-
-impl From<Refused> for Failed {
-    fn from(_: Refused) -> Failed {
-        Failed::Refused
-    }
-}
-
-type Told = Vec<(TopicName, Result<(), ErrorCode>)>;
-
-async fn ask(book: &Book, broker: NodeId, topics: &[NewTopic]) -> Result<Told, Failed> {
-    let endpoint = book.endpoints.get(&broker).ok_or(Failed::Broken)?;
-    let mut stream = TcpStream::connect((endpoint.host.as_str(), endpoint.port)).await?;
-    let request = CreateTopicsRequest { topics: topics.to_vec(), timeout: Duration::from_secs(5) };
-    let request = Request::CreateTopics(request);
-    let mut session = FetchSession::default();
-    let (frame, mut call) = write_request(NodeId::client(1), 1, &request, None, &mut session, book)?;
-    stream.write_all(&frame).await?;
-    let answer = Frames::new(LARGEST).next(&mut stream).await?;
-    match read_response(&mut call, answer, &mut session)? {
-        Response::CreateTopics(response) => {
-            Ok(response.topics.into_iter().map(|(name, result)| (name, result.map(|_| ()))).collect())
+/// Waits until every broker has heard that every broker may serve.
+pub(crate) async fn brokers_are_there(book: &Book) {
+    let brokers: NodeSet =
+        book.endpoints.keys().copied().filter(|id| id.role() == NodeRole::Broker).collect();
+    for broker in brokers.iter() {
+        loop {
+            let request = Request::Metadata(MetadataRequest { topics: Some(Vec::new()) });
+            if let Some(Response::Metadata(told)) = ask(book, broker, &request).await
+                && told.brokers == brokers
+            {
+                break;
+            }
+            tokio::time::sleep(REST).await;
         }
-        _ => Err(Failed::Refused),
     }
+}
+
+/// Asks a broker once. `None` if it does not answer, whyever.
+async fn ask(book: &Book, broker: NodeId, request: &Request) -> Option<Response> {
+    tokio::time::timeout(PATIENCE, ask_patiently(book, broker, request)).await.ok().flatten()
+}
+
+async fn ask_patiently(book: &Book, broker: NodeId, request: &Request) -> Option<Response> {
+    let endpoint = book.endpoints.get(&broker)?;
+    let mut stream = TcpStream::connect((endpoint.host.as_str(), endpoint.port)).await.ok()?;
+    let mut session = FetchSession::default();
+    let (frame, mut call) = write_request(NodeId::client(1), 1, request, None, &mut session, book).ok()?;
+    stream.write_all(&frame).await.ok()?;
+    let answer = Frames::new(LARGEST).next(&mut stream).await.ok()?;
+    read_response(&mut call, answer, &mut session).ok()
 }

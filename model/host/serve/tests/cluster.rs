@@ -29,6 +29,7 @@ async fn what_is_acknowledged_survives_a_dead_leader_and_a_restart() -> Tested {
     let data = tempfile::tempdir()?;
     let layout = layout();
     let mut cluster = Cluster::start(layout.clone(), data.path(), Watch::default())?;
+    cluster.ready().await?;
     let mut client = Client::new(&cluster.bootstrap());
     client.create_topic("orders", 1, 3).await?;
     assert_eq!(client.produce("orders", Acks::All, batch(&["a", "b"])).await?, Offset(0));

@@ -3,7 +3,7 @@
 //! Since Kafka 3 a partition's records are exactly one batch of format v2. What is none is refused here, one
 //! partition at a time: the node hears only of batches whose CRC agrees.
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use kacrab_protocol::generated::{
     produce_request::{PartitionProduceData, ProduceRequestData, TopicProduceData},
     produce_response::{
@@ -69,6 +69,9 @@ pub(crate) fn read(data: ProduceRequestData, call: &mut Call) -> Result<ProduceR
 fn only_batch(mut records: Bytes) -> Result<Batch, ErrorCode> {
     const COMPRESSION: u16 = 0b111;
     const ZSTD: u16 = 4;
+    if let Some(plain) = without_producer(&records) {
+        records = plain;
+    }
     let batch = Batch::decode(&mut records).map_err(|corrupt| match corrupt {
         Corrupt::Record => ErrorCode::InvalidRecord,
         _ => ErrorCode::CorruptMessage,
@@ -77,6 +80,32 @@ fn only_batch(mut records: Bytes) -> Result<Batch, ErrorCode> {
         return Err(ErrorCode::InvalidRecord);
     }
     Ok(batch)
+}
+
+/// A batch without a producer id whose epoch and sequence say something all the same, as kafkajs and aiokafka
+/// send them: nobody may look at them, and they are made to say nothing.
+///
+/// `None` for everything else, corrupt batches too.
+fn without_producer(records: &Bytes) -> Option<Bytes> {
+    const CRC: usize = 17;
+    const CRC_COVERS_FROM: usize = 21;
+    const PRODUCER_ID: usize = 43;
+    const EPOCH: usize = 51;
+    const COUNT: usize = 57;
+    let nothing = [0xff; COUNT - EPOCH];
+    let none = records.get(PRODUCER_ID..EPOCH)? == [0xff; EPOCH - PRODUCER_ID];
+    if !none || records.get(EPOCH..COUNT)? == nothing {
+        return None;
+    }
+    let crc = u32::from_be_bytes(*records.get(CRC..)?.first_chunk()?);
+    if crc32c::crc32c(&records[CRC_COVERS_FROM..]) != crc {
+        return None;
+    }
+    let mut plain = BytesMut::from(&records[..]);
+    plain[EPOCH..COUNT].copy_from_slice(&nothing);
+    let crc = crc32c::crc32c(&plain[CRC_COVERS_FROM..]);
+    plain[CRC..CRC_COVERS_FROM].copy_from_slice(&crc.to_be_bytes());
+    Some(plain.freeze())
 }
 
 pub(crate) fn spell(request: &ProduceRequest, call: &Call) -> ProduceRequestData {

@@ -503,6 +503,45 @@ fn records_that_are_no_batch_are_refused_alone() {
 }
 
 #[test]
+fn a_batch_of_no_producer_may_say_what_it_likes_of_one() {
+    let mut batch = BatchBuilder::new();
+    batch.push(Timestamp(1_000), None, Some(b"value"), &[]);
+    let plain = batch.build();
+    let request = |batch| {
+        let partitions = vec![PartitionProduce { partition: named("a", 0), batch }];
+        Request::Produce(ProduceRequest { acks: Acks::All, timeout: MS(1), partitions })
+    };
+    let (mut session, book) = (FetchSession::default(), book());
+    let mut spell =
+        |batch| write_request(B1, 1, &request(batch), Some(9), &mut session, &book).expect("spelled").0;
+    let frame = spell(plain.clone());
+    let at = (0..frame.len()).find(|at| frame[*at..].starts_with(&plain.encode())).expect("it is there");
+    let mut odd = BytesMut::from(&frame[..]);
+    // Producer epoch 0, base sequence 0, and a CRC that agrees.
+    odd[at + 51..at + 57].fill(0);
+    let crc = crc32c::crc32c(&odd[at + 21..at + plain.size()]);
+    odd[at + 17..at + 21].copy_from_slice(&crc.to_be_bytes());
+    let read = |frame: &Bytes| {
+        let asked = read_request(body(frame), Listener::Broker, &mut FetchSession::default(), &book);
+        let Ok(Asked::Node { request: Request::Produce(read), .. }) = asked else { panic!("{asked:?}") };
+        read.partitions
+    };
+    let partitions = read(&odd.clone().freeze());
+    assert_eq!(partitions.first().map(|partition| &partition.batch), Some(&plain));
+    // One whose CRC does not agree is not made to agree.
+    odd[at + 60] ^= 1;
+    assert!(read(&odd.freeze()).is_empty());
+}
+
+#[test]
+fn what_stands_behind_a_message_is_let_be() {
+    let frame = Bytes::from_static(&[0, 3, 0, 1, 0, 0, 0, 5, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 2, 3]);
+    let asked = read_request(frame, Listener::Broker, &mut FetchSession::default(), &book());
+    let Ok(Asked::Node { request: Request::Metadata(read), .. }) = asked else { panic!("{asked:?}") };
+    assert_eq!(read.topics, None);
+}
+
+#[test]
 fn topics_are_described_page_by_page() {
     let mut topic = topic_metadata();
     topic.partitions =

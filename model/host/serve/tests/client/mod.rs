@@ -101,7 +101,7 @@ impl Client {
     }
 
     /// Asks anybody, until somebody answers.
-    async fn ask_anybody(&mut self, request: &Request) -> Tested<Response> {
+    pub async fn ask_anybody(&mut self, request: &Request) -> Tested<Response> {
         let started = tokio::time::Instant::now();
         loop {
             for address in self.addresses.clone() {
