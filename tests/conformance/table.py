@@ -1,0 +1,48 @@
+"""Prints what the clients have found as a table, and ends with 1 if something should work and does not."""
+
+import pathlib
+import sys
+
+FEATURES = [
+    "metadata", "create topic", "acks 0", "acks 1", "acks all", "gzip", "snappy", "lz4", "zstd",
+    "keys, headers, timestamps", "idempotent producer", "from the beginning", "from an offset", "from a time",
+    "900 kB message", "unknown topic", "message too large", "delete topic", "groups",
+]
+# What is not there yet: its failure is no failure of ours.
+NOT_YET = {"groups"}
+
+
+def read(path):
+    """What a client printed: a line a feature, `feature|ok`, `feature|-` where it has none, or `feature|why not`."""
+    if not path.exists():
+        return None
+    lines = (line.split("|", 1) for line in path.read_text().splitlines() if "|" in line)
+    return {feature: outcome for feature, outcome in lines}
+
+
+def main():
+    work, clients = pathlib.Path(sys.argv[1]), sys.argv[2:]
+    results = {client: read(work / f"{client}.result") for client in clients}
+    failed = []
+    versions = [(results[client] or {}).get("version", "") for client in clients]
+    heads = [f"{client} {version}".strip() for client, version in zip(clients, versions)]
+    print("| | " + " | ".join(heads) + " |")
+    print("|---" * (len(clients) + 1) + "|")
+    for feature in FEATURES:
+        cells = []
+        for client in clients:
+            found = results[client]
+            outcome = "not installed" if found is None else found.get(feature, "not tried")
+            if feature in NOT_YET and outcome != "ok":
+                outcome = "not yet"
+            elif outcome not in ("ok", "-", "not installed"):
+                failed.append(f"{client}: {feature}: {outcome}")
+                outcome = "**no**"
+            cells.append(outcome)
+        print(f"| {feature} | " + " | ".join(cells) + " |")
+    for line in failed:
+        print(line, file=sys.stderr)
+    return 1 if failed else 0
+
+
+sys.exit(main())
