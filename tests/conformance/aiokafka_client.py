@@ -7,7 +7,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
-from trying import BOOTSTRAP, expect, topic, tries
+from trying import BOOTSTRAP, expect, kill, topic, tries
 
 NAME = topic("aiokafka")
 TIMEOUT = 30
@@ -136,6 +136,22 @@ async def unknown():
     raise AssertionError("it was taken")
 
 
+async def survives():
+    producer = AIOKafkaProducer(bootstrap_servers=BOOTSTRAP, enable_idempotence=True, acks="all")
+    await producer.start()
+    values, futures = [b"survivor %d" % n for n in range(3_000)], []
+    for n, value in enumerate(values):
+        futures.append(await producer.send(NAME, value, partition=1))
+        if n == 1_000:
+            killed = kill(producer.client.cluster.leader_for_partition(TopicPartition(NAME, 1)))
+        if n > 1_000 and n % 10 == 0:
+            await asyncio.sleep(0.01)
+    told = [await future for future in futures]
+    await producer.stop()
+    expect([message.value for message in await read(3_000, told[0].offset, 1)], values)
+    expect(killed.wait(TIMEOUT), 0)
+
+
 async def delete():
     answer = await with_admin(lambda admin: admin.delete_topics([NAME]))
     expect([error[1] for error in answer.topic_error_codes], [0])
@@ -161,4 +177,5 @@ waits("from a time", from_time)
 waits("900 kB message", large)
 waits("unknown topic", unknown)
 waits("message too large", too_large)
+waits("leader killed: exactly once", survives)
 waits("delete topic", delete)

@@ -4,7 +4,7 @@ import confluent_kafka
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from trying import BOOTSTRAP, expect, topic, tries
+from trying import BOOTSTRAP, expect, kill, topic, tries
 
 NAME = topic("confluent-kafka")
 TIMEOUT = 30
@@ -116,6 +116,20 @@ def unknown():
     expect(error.code() in (KafkaError._UNKNOWN_TOPIC, KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_PARTITION), True)
 
 
+def survives():
+    settings = {"bootstrap.servers": BOOTSTRAP, "acks": "all", "enable.idempotence": True, "linger.ms": 1}
+    producer, told, values = Producer(settings), [], [b"survivor %d" % n for n in range(3_000)]
+    for n, value in enumerate(values):
+        producer.produce(NAME, value, partition=1, on_delivery=lambda error, message: told.append((error, message.offset())))
+        producer.poll(0.001)
+        if n == 1_000:
+            killed = kill(admin.list_topics(NAME, TIMEOUT).topics[NAME].partitions[1].leader)
+    expect(producer.flush(60), 0)
+    expect({error for error, _ in told}, {None})
+    expect([message.value() for message in read(3_000, told[0][1], 1)], values)
+    expect(killed.wait(TIMEOUT), 0)
+
+
 def delete():
     for future in admin.delete_topics([NAME], request_timeout=TIMEOUT).values():
         future.result(TIMEOUT)
@@ -135,4 +149,5 @@ tries("from a time", from_time)
 tries("900 kB message", large)
 tries("unknown topic", unknown)
 tries("message too large", too_large)
+tries("leader killed: exactly once", survives)
 tries("delete topic", delete)

@@ -7,7 +7,7 @@ from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import NewTopic
 from kafka.errors import KafkaError, MessageSizeTooLargeError
 
-from trying import BOOTSTRAP, expect, topic, tries
+from trying import BOOTSTRAP, expect, kill, topic, tries
 
 NAME = topic("kafka-python")
 SERVERS = BOOTSTRAP.split(",")
@@ -49,7 +49,7 @@ def consumer(partition=0):
 def read(count, offset, partition=0):
     it = consumer(partition)
     it.seek(TopicPartition(NAME, partition), offset)
-    messages = [message for message, _ in zip(it, range(count))]
+    messages = [message for _, message in zip(range(count), it)]
     it.close()
     expect(len(messages), count)
     return messages
@@ -83,7 +83,7 @@ def idempotent():
 def beginning():
     it = consumer()
     it.seek_to_beginning()
-    expect([message.offset for message, _ in zip(it, range(100))], list(range(100)))
+    expect([message.offset for _, message in zip(range(100), it)], list(range(100)))
 
 
 def from_offset():
@@ -118,6 +118,25 @@ def unknown():
     raise AssertionError("it was taken")
 
 
+def survives():
+    producer = KafkaProducer(bootstrap_servers=SERVERS, acks="all", enable_idempotence=True)
+    values, futures = [b"survivor %d" % n for n in range(3_000)], []
+    for n, value in enumerate(values):
+        futures.append(producer.send(NAME, value, partition=1))
+        if n == 1_000:
+            producer.flush(TIMEOUT)
+            topics = admin.describe_topics([NAME])
+            (leader,) = [it["leader_id"] for it in topics[0]["partitions"] if it["partition_index"] == 1]
+            killed = kill(leader)
+        if n > 1_000 and n % 10 == 0:
+            time.sleep(0.01)
+    producer.flush(60)
+    told = [future.get(TIMEOUT) for future in futures]
+    producer.close(5)
+    expect([message.value for message in read(3_000, told[0].offset, 1)], values)
+    expect(killed.wait(TIMEOUT), 0)
+
+
 def delete():
     admin.delete_topics([NAME])
 
@@ -142,4 +161,5 @@ tries("from a time", from_time)
 tries("900 kB message", large)
 tries("unknown topic", unknown)
 tries("message too large", too_large)
+tries("leader killed: exactly once", survives)
 tries("delete topic", delete)

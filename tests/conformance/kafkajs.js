@@ -1,4 +1,6 @@
 // kafkajs against a cluster. Its consumers are always in groups.
+const { spawn } = require('child_process')
+const path = require('path')
 const { Kafka, CompressionTypes, logLevel } = require('kafkajs')
 
 const brokers = process.env.BOOTSTRAP.split(',')
@@ -69,6 +71,22 @@ const main = async () => {
   await tries('unknown topic', () => fails(() => send([{ value: 'x' }], { to: topic + '-unknown' })))
   await tries('message too large', () =>
     fails(() => send([{ partition: 0, value: Buffer.alloc(2000000, 1) }]), 'MESSAGE_TOO_LARGE'))
+  await tries('leader killed: exactly once', async () => {
+    const end = async () => Number((await admin.fetchTopicOffsets(topic)).find((it) => it.partition === 1).high)
+    const before = await end()
+    const { topics } = await admin.fetchTopicMetadata({ topics: [topic] })
+    const { leader } = topics[0].partitions.find((it) => it.partitionId === 1)
+    const producer = kafka.producer({ idempotent: true, maxInFlightRequests: 1, retry: { retries: 20 } })
+    await producer.connect()
+    let killed
+    for (let n = 0; n < 300; n++) {
+      if (n === 100) killed = spawn(path.join(__dirname, 'node'), ['kill', `broker-${leader}`])
+      await producer.send({ topic, acks: -1, messages: [{ partition: 1, value: `survivor ${n}` }] })
+    }
+    await producer.disconnect()
+    expect((await end()) - before, 300)
+    expect(killed.exitCode ?? (await new Promise((resolve) => killed.on('close', resolve))), 0)
+  })
   await tries('delete topic', () => admin.deleteTopics({ topics: [topic] }))
   await admin.disconnect()
 }

@@ -54,4 +54,14 @@ toolarge() {
   ! produce -p 2 -X message.max.bytes=4000000 "$file"
 }
 tries "message too large" toolarge
+survives() {
+  local leader before
+  leader=$(timeout 20 kcat -L -b "$BOOTSTRAP" -t "$topic" | sed -n 's/.*partition 0, leader \([0-9]*\),.*/\1/p')
+  before=$(consume -p 0 -o beginning -f '%o\n' | wc -l)
+  (sleep 1; "$(dirname "$0")/node" kill "broker-$leader") &
+  for n in $(seq 400); do echo "survivor $n"; sleep 0.01; done | produce -p 0 -X enable.idempotence=true -X linger.ms=1 || return 1
+  wait || return 1
+  same "$(consume -p 0 -o "$before" | md5sum)" "$(for n in $(seq 400); do echo "survivor $n"; done | md5sum)"
+}
+tries "leader killed: exactly once" survives
 echo "delete topic|-"

@@ -6,7 +6,8 @@ import sys
 FEATURES = [
     "metadata", "create topic", "acks 0", "acks 1", "acks all", "gzip", "snappy", "lz4", "zstd",
     "keys, headers, timestamps", "idempotent producer", "from the beginning", "from an offset", "from a time",
-    "900 kB message", "unknown topic", "message too large", "delete topic", "groups",
+    "900 kB message", "unknown topic", "message too large", "leader killed: exactly once",
+    "delete topic", "groups",
 ]
 # What is not there yet: its failure is no failure of ours.
 NOT_YET = {"groups"}

@@ -1,6 +1,8 @@
 """What the Python clients' programs share: trying one feature after another."""
 
 import os
+import pathlib
+import subprocess
 import time
 import traceback
 import sys
@@ -15,9 +17,11 @@ def topic(client):
 
 def tries(feature, what):
     """Tries a feature, and prints what came of it."""
+    began = time.monotonic()
     try:
         what()
         print(f"{feature}|ok", flush=True)
+        print(f"{time.monotonic() - began:6.1f} s {feature}", file=sys.stderr, flush=True)
         return True
     except Exception as error:
         traceback.print_exc(file=sys.stderr)
@@ -29,3 +33,9 @@ def expect(what, wanted):
     """Fails unless both are the same."""
     if what != wanted:
         raise AssertionError(f"{what!r} instead of {wanted!r}"[:300])
+
+
+def kill(broker):
+    """Kills a broker with kill -9, and starts it again a second later; does not wait for that."""
+    node = pathlib.Path(__file__).with_name("node")
+    return subprocess.Popen([node, "kill", f"broker-{broker}"])
