@@ -789,6 +789,9 @@ pub enum Event {
         latest: bool,
         /// The offset.
         offset: Option<Offset>,
+        /// How many answers of this kind it had been given, in this life, when it asked: this one may be older
+        /// than those it was given since.
+        asked_after: u64,
     },
     /// `client.metadata`: A client learns of a partition's leader.
     MetadataLearned {
@@ -1194,7 +1197,7 @@ impl fmt::Display for Shown<'_> {
                 write!(f, "{} position {position}, agreed to {}", Named(n, partition), At(to))
             }
             Event::ReadFailed { partition, error } => write!(f, "{} {error}", Named(n, partition)),
-            Event::OffsetListed { partition, latest, offset } => {
+            Event::OffsetListed { partition, latest, offset, .. } => {
                 write!(f, "{} {}{}", Named(n, partition), if *latest { "end " } else { "" }, At(offset))
             }
             Event::MetadataLearned { partition, leader, epoch } => {

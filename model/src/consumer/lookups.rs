@@ -117,7 +117,7 @@ impl Consumer {
         }
         if !known.is_empty() {
             let request = Request::ListOffsets(ListOffsetsRequest { replica: None, partitions });
-            self.net.send(now.monotonic, broker, request, Asked::Offsets(known), effects);
+            self.net.send(now.monotonic, broker, request, Asked::Offsets(known, self.offsets_told), effects);
         }
     }
 
@@ -202,13 +202,14 @@ impl Consumer {
         &mut self,
         now: Now,
         asked: Vec<(Subject, OffsetSpec)>,
+        after: u64,
         response: ListOffsetsResponse,
         effects: &mut Effects,
     ) {
         let mut answers = response.partitions.into_iter();
         for (subject, spec) in asked {
             match answers.next().map(|answer| (answer.result, answer.leader)) {
-                Some((Ok(found), _)) => self.offset_found(now, subject, spec, found, effects),
+                Some((Ok(found), _)) => self.offset_found(now, subject, spec, after, found, effects),
                 Some((Err(error), hint)) => self.lookup_failed(now, subject, error, hint, effects),
                 None => self.lookup_failed(now, subject, ErrorCode::UnknownServerError, None, effects),
             }
@@ -220,13 +221,15 @@ impl Consumer {
         now: Now,
         subject: Subject,
         spec: OffsetSpec,
+        asked_after: u64,
         found: Option<FoundOffset>,
         effects: &mut Effects,
     ) {
         let Some((topic, number)) = self.whereabouts(subject) else { return };
         if let Some(partition) = self.view.partition(topic, number) {
             let (latest, offset) = (spec == OffsetSpec::Latest, found.map(|found| found.offset));
-            effects.note(Event::OffsetListed { partition, latest, offset });
+            self.offsets_told += 1;
+            effects.note(Event::OffsetListed { partition, latest, offset, asked_after });
         }
         let Subject::Partition(at) = subject else {
             if let Subject::End(which) = subject {

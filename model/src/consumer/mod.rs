@@ -76,7 +76,8 @@ struct EndQuery {
 #[derive(Clone, Debug)]
 enum Asked {
     Metadata,
-    Offsets(Vec<(Subject, OffsetSpec)>),
+    /// And how many offsets had been told by then.
+    Offsets(Vec<(Subject, OffsetSpec)>, u64),
     Epochs(Vec<(PartitionIndex, positions::Position)>),
     Fetch(SmallVec<[(PartitionIndex, Offset); 2]>),
 }
@@ -93,6 +94,8 @@ pub struct Consumer {
     by_place: FlatMap<(TopicIndex, u32), PartitionIndex>,
     ends: FlatMap<u64, EndQuery>,
     ends_asked: u64,
+    /// How many offsets it has been told.
+    offsets_told: u64,
     /// Whether an assignment is not told of yet, because not all its topics are known.
     unannounced: bool,
     fetchable: FlatMap<NodeId, FlatSet<PartitionIndex>>,
@@ -135,6 +138,7 @@ impl Consumer {
             by_place: FlatMap::new(),
             ends: FlatMap::new(),
             ends_asked: 0,
+            offsets_told: 0,
             unannounced: false,
             fetchable: FlatMap::new(),
             askable: FlatMap::new(),
@@ -250,8 +254,8 @@ impl Consumer {
     fn response(&mut self, now: Now, from: NodeId, asked: Asked, response: Response, effects: &mut Effects) {
         match (asked, response) {
             (Asked::Metadata, Response::Metadata(response)) => self.learn(now, &response, effects),
-            (Asked::Offsets(asked), Response::ListOffsets(response)) => {
-                self.offsets_found(now, asked, response, effects);
+            (Asked::Offsets(asked, after), Response::ListOffsets(response)) => {
+                self.offsets_found(now, asked, after, response, effects);
             }
             (Asked::Epochs(asked), Response::OffsetForLeaderEpoch(response)) => {
                 self.epochs_found(now, asked, response, effects);
@@ -269,7 +273,7 @@ impl Consumer {
         let error = ErrorCode::NetworkException;
         match asked {
             Asked::Metadata => self.view.ask_failed(now.monotonic),
-            Asked::Offsets(asked) => {
+            Asked::Offsets(asked, _) => {
                 for (subject, _) in asked {
                     self.lookup_failed(now, subject, error, None, effects);
                 }

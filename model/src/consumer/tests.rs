@@ -415,7 +415,8 @@ fn the_end_of_a_partition_is_asked_for_until_it_is_known() {
     assert_eq!(offset(&mut script, Err(ErrorCode::OffsetNotAvailable)), OffsetSpec::Latest);
     script.pass(100);
     offset(&mut script, Ok(Some((12, 5))));
-    let listed = Event::OffsetListed { partition: orders(1), latest: true, offset: Some(Offset(12)) };
+    let (partition, offset) = (orders(1), Some(Offset(12)));
+    let listed = Event::OffsetListed { partition, latest: true, offset, asked_after: 0 };
     assert_eq!(script.told_of(EventKind::OffsetListed), [listed]);
     script.pass(1_000);
     assert_eq!(script.unanswered(ApiKey::ListOffsets), 0);

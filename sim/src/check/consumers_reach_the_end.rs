@@ -1,12 +1,15 @@
 //! Does every consumer get to the end of what it reads? (`L-consume`)
 
-use trial_model::units::Offset;
+use trial_model::units::{Offset, TopicPartition};
 
 use super::{
     Check, CheckInfo, ClientKind, Found, Hears, Scene, Unsettled, lag::Lag, liveness,
     partitions_have_leaders::is_led,
 };
-use crate::world_event::{Phase, WorldEvent};
+use crate::{
+    mirror::Partition,
+    world_event::{Phase, WorldEvent},
+};
 
 pub(super) const INFO: CheckInfo = liveness(
     "consumers_reach_the_end",
@@ -50,6 +53,15 @@ impl Check for ConsumersReachTheEnd {
             if !scene.cluster.process(client.node).is_some_and(|process| process.well()) {
                 continue;
             }
+            let mut reads = scene.history.positions(client.node).filter(|(_, position)| position.assigned);
+            if client.auditor
+                && reads.next().is_none()
+                && let Some(unread) = self.to_be_audited(scene)
+            {
+                return Some(
+                    Unsettled::new(format!("{} has not begun to read {unread}", client.name)).of(unread),
+                );
+            }
             for (partition, position) in
                 scene.history.positions(client.node).filter(|(_, position)| position.assigned)
             {
@@ -86,6 +98,20 @@ impl Check for ConsumersReachTheEnd {
     }
 }
 
+impl ConsumersReachTheEnd {
+    /// A partition with records that were there before the audit began, and that can be read.
+    fn to_be_audited(&self, scene: Scene<'_>) -> Option<TopicPartition> {
+        let before = self.before_audit.iter().zip(&scene.cluster.partitions);
+        let unread = |(mark, known): &(&Offset, &Partition)| {
+            (**mark).min(known.high_watermark) > known.trunk.start
+                && !known.deleted
+                && !known.id.is_metadata()
+                && is_led(scene, known)
+        };
+        before.into_iter().find(unread).map(|(_, known)| known.id)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use trial_model::event::Event;
@@ -115,6 +141,18 @@ mod tests {
         bench.phase(Phase::Audit);
         assert_eq!(bench.unsettled().len(), 1, "for others it was just now, but not for the audit");
         bench.read(C9, 0, P1, 0);
+        assert!(bench.unsettled().is_empty());
+    }
+
+    #[test]
+    fn an_audit_that_has_not_begun_is_not_over() {
+        let mut bench = Bench::of(INFO.name).begun();
+        bench.send(P1, 0).replicated(0, 1, 7, &[2, 3]).hw(1, 1, 1, &[1, 2, 3]).phase(Phase::Settle);
+        bench.wait(5);
+        assert!(bench.unsettled().is_empty());
+        bench.phase(Phase::Audit);
+        assert_eq!(bench.unsettled().len(), 1);
+        bench.say(C9, Event::Assigned { partitions: vec![P] }).read(C9, 0, P1, 0);
         assert!(bench.unsettled().is_empty());
     }
 

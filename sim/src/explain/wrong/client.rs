@@ -29,6 +29,8 @@ pub(super) struct Memory {
     epochs: BTreeMap<(NodeId, TopicPartition), (LeaderEpoch, usize)>,
     /// What a client was told of the end of a log.
     ends: BTreeMap<(NodeId, TopicPartition), (Offset, usize)>,
+    /// How many offsets each client was told in its life.
+    answers: BTreeMap<NodeId, u64>,
     /// What producers have sent.
     sent: BTreeMap<TopicPartition, Vec<Batch>>,
     looked_at: StepId,
@@ -42,6 +44,7 @@ impl Memory {
         if let WorldEvent::NodeStopped { node, .. } = event {
             self.epochs.retain(|(of, _), _| of != node);
             self.ends.retain(|(of, _), _| of != node);
+            self.answers.remove(node);
         }
     }
 
@@ -51,8 +54,12 @@ impl Memory {
             Event::MetadataLearned { partition, epoch, leader } => {
                 self.learn(scene, *partition, *epoch, *leader)
             }
-            Event::OffsetListed { partition, latest: true, offset: Some(offset) } => {
-                self.listed(scene, *partition, *offset)
+            Event::OffsetListed { partition, latest, offset, asked_after } => {
+                let answers = self.answers.entry(scene.node).or_default();
+                // One that was asked for earlier than another was answered may be older than that.
+                let newest = *asked_after == *answers;
+                *answers += 1;
+                offset.filter(|_| *latest && newest).and_then(|offset| self.listed(scene, *partition, offset))
             }
             _ => None,
         };
