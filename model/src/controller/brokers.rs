@@ -241,6 +241,8 @@ mod tests {
             cluster.heartbeat(1, Offset::ZERO, false, false).map(|standing| standing.fenced),
             Ok(true)
         );
+        // A registration of the former process that was on its way all the time.
+        assert_eq!(cluster.register(1, 70, None), Err(ErrorCode::DuplicateBrokerRegistration));
     }
 
     /// KAFKA-16952: the same process that registers again keeps its epoch and stays unfenced.

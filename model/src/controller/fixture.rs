@@ -150,6 +150,9 @@ impl Cluster {
             Some(Response::BrokerHeartbeat(response)) => {
                 if let Ok(standing) = response.result {
                     self.sessions.touch(self.now, broker(nth), standing.fenced, metadata_end);
+                    if standing.may_shut_down {
+                        self.sessions.gone(broker(nth));
+                    }
                     if want_shutdown && !standing.fenced {
                         self.sessions.leave(broker(nth), self.next);
                     }

@@ -18,6 +18,8 @@ pub struct Sessions {
     brokers: BTreeMap<NodeId, Session>,
     /// When the session of each unfenced broker ends.
     due: Deadlines<NodeId>,
+    /// Until when each process counts as alive that was heard of, fenced or not.
+    heard: BTreeMap<NodeId, Instant>,
     /// The unfenced brokers that are not about to leave, by how much metadata they have applied.
     active: BTreeSet<(Offset, NodeId)>,
 }
@@ -36,10 +38,24 @@ impl Sessions {
         Sessions { timeout, ..Sessions::default() }
     }
 
-    /// Begins the session of a broker that has just registered, or that a new controller finds registered.
+    /// Begins the session of a broker that has just registered.
     pub fn begin(&mut self, now: Instant, broker: NodeId, fenced: bool) {
         self.forget(broker);
         self.touch(now, broker, fenced, Offset::ZERO);
+    }
+
+    /// A new controller finds a broker registered, of which it has heard nothing itself: one that is not fenced
+    /// gets a session.
+    pub fn find(&mut self, now: Instant, broker: NodeId, fenced: bool) {
+        self.begin(now, broker, fenced);
+        if fenced {
+            self.heard.remove(&broker);
+        }
+    }
+
+    /// The broker was told that it may go: whoever registers under its id is another process.
+    pub fn gone(&mut self, broker: NodeId) {
+        self.heard.remove(&broker);
     }
 
     /// The broker has given a sign of life, has applied the metadata before `metadata_end`, and is fenced or
@@ -48,6 +64,7 @@ impl Sessions {
         let before = self.forget(broker);
         let leaves_at = before.and_then(|session| session.leaves_at).filter(|_| !fenced);
         self.brokers.insert(broker, Session { metadata_end, fenced, leaves_at });
+        self.heard.insert(broker, now + self.timeout);
         if !fenced {
             self.due.set(now + self.timeout, broker);
             if leaves_at.is_none() {
@@ -75,6 +92,7 @@ impl Sessions {
 
     /// The broker is fenced: its session is over.
     pub fn fence(&mut self, broker: NodeId) {
+        self.heard.remove(&broker);
         if let Some(session) = self.forget(broker) {
             self.brokers.insert(broker, Session { fenced: true, leaves_at: None, ..session });
         }
@@ -87,9 +105,13 @@ impl Sessions {
         Some(session)
     }
 
-    /// Whether the broker is unfenced and was heard of within the session timeout.
+    /// Whether the broker's process was heard of within the session timeout.
+    ///
+    /// Fenced or not, as in Kafka 4's heartbeat tracker, and by its registration, too: otherwise a registration
+    /// of its former process that was on the way all the time takes its id from it, and its own heartbeats are
+    /// stale for ever.
     pub fn is_alive(&self, now: Instant, broker: NodeId) -> bool {
-        self.due.get(&broker).is_some_and(|end| end >= now)
+        self.heard.get(&broker).is_some_and(|end| *end >= now)
     }
 
     /// The metadata that everybody must have before the broker may go, while it is in controlled shutdown.
@@ -140,8 +162,20 @@ mod tests {
     fn a_fenced_broker_has_no_session_to_lose() {
         let mut sessions = Sessions::new(Duration::from_nanos(10));
         sessions.begin(Instant(0), ONE, true);
-        assert!(!sessions.is_alive(Instant(0), ONE));
         assert_eq!(sessions.next(), None);
+    }
+
+    #[test]
+    fn whoever_was_heard_of_is_alive_until_it_is_told_to_go() {
+        let mut sessions = Sessions::new(Duration::from_nanos(10));
+        sessions.begin(Instant(0), ONE, true);
+        sessions.find(Instant(0), TWO, true);
+        assert!(sessions.is_alive(Instant(10), ONE) && !sessions.is_alive(Instant(0), TWO));
+        assert!(!sessions.is_alive(Instant(11), ONE));
+        sessions.touch(Instant(11), ONE, true, Offset(3));
+        assert!(sessions.is_alive(Instant(21), ONE));
+        sessions.gone(ONE);
+        assert!(!sessions.is_alive(Instant(12), ONE));
     }
 
     #[test]

@@ -291,6 +291,9 @@ impl Controller {
             ) => {
                 let Ok(standing) = reply.result else { return };
                 active.sessions.touch(now, request.broker, standing.fenced, request.metadata_end);
+                if standing.may_shut_down {
+                    active.sessions.gone(request.broker);
+                }
                 if request.want_shutdown && !standing.fenced {
                     let end = self.shard.appended().unwrap_or_default();
                     // KAFKA-14292: each heartbeat raised it, and the others were never seen to have it.
@@ -397,7 +400,7 @@ impl Controller {
         self.shard.lead(self.quorum.log_end());
         let mut sessions = Sessions::new(self.config.broker_session_timeout_ms);
         for (broker, registration) in self.shard.committed().brokers() {
-            sessions.begin(now.monotonic, broker, registration.fenced);
+            sessions.find(now.monotonic, broker, registration.fenced);
         }
         self.active = Some(Active {
             epoch,

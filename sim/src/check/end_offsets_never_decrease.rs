@@ -2,11 +2,12 @@
 
 use trial_model::{
     event::{Event, EventKind},
+    time::Instant,
     units::{NodeId, Offset, TopicPartition},
 };
 
 use super::{Check, CheckInfo, Found, Hears, Name, Scene, safety};
-use crate::mirror::Lookup;
+use crate::mirror::{Lookup, Partition};
 
 pub(super) const INFO: CheckInfo = safety(
     "end_offsets_never_decrease",
@@ -62,7 +63,9 @@ impl Check for EndOffsetsNeverDecrease {
         if told.rises.last().is_none_or(|(_, most)| *most < offset) {
             told.rises.push((nth, offset));
         }
-        if offset >= before {
+        // What an unclean election has cut off a leader that has not heard of it may still answer with.
+        let lost = |known: &Partition| scene.forgives_loss_at(known, offset, Instant::ZERO);
+        if offset >= before || scene.cluster.partition(id).is_some_and(lost) {
             return;
         }
         found.report(INFO.name, Some(id), |n| {

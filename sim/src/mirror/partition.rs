@@ -397,7 +397,8 @@ impl Partition {
         replica.high_watermark = None;
         replica.epoch = LeaderEpoch(0);
         if end.lost_disk {
-            replica.lossy |= replica.end > replica.start;
+            // Also where all records were deleted: their offsets are given again.
+            replica.lossy |= replica.end > Offset::ZERO;
             replica.lost_to = replica.lost_to.max(Some(replica.end));
             self.lossy_restarts += u32::from(replica.lossy);
             self.lost_disks += 1;
