@@ -136,12 +136,7 @@ struct Cast {
 impl Cast {
     fn of(scenario: &Scenario) -> Cast {
         let clients = scenario.clients();
-        // Far from the scenario's clients, so that one client more does not make them somebody else.
-        let staff = Staff {
-            setup: NodeId::client(9_001),
-            auditor: NodeId::client(9_002),
-            prober: NodeId::client(9_003),
-        };
+        let staff = Staff::HIRED;
         let brokers = (1..=scenario.topology.brokers).map(NodeId::broker);
         let servers = brokers.chain((1..=scenario.topology.controllers).map(NodeId::controller)).collect();
         Cast { clients, staff, servers }
@@ -175,7 +170,11 @@ impl Cast {
             return Role::Admin;
         }
         if node == self.staff.prober {
-            return Role::Producer(ProducerConfig::default());
+            // One topic that goes while it asks for it must not keep it from all others.
+            return Role::Producer(ProducerConfig {
+                max_block_ms: Duration::from_secs(5),
+                ..Default::default()
+            });
         }
         if node == self.staff.auditor {
             return Role::Consumer(consumer_config(Start::Earliest, &Config::new()));

@@ -64,7 +64,8 @@ impl Check for EndOffsetsNeverDecrease {
             told.rises.push((nth, offset));
         }
         // What an unclean election has cut off a leader that has not heard of it may still answer with.
-        let lost = |known: &Partition| scene.forgives_loss_at(known, offset, Instant::ZERO);
+        let lost =
+            |known: &Partition| scene.forgives(known) || scene.forgives_loss_at(known, offset, Instant::ZERO);
         if offset >= before || scene.cluster.partition(id).is_some_and(lost) {
             return;
         }

@@ -19,6 +19,7 @@ use super::{
     Control,
     select::{Chooser, resolve},
     view::View,
+    workload::Staff,
 };
 use crate::{
     disk::{DiskFault, OpKind, RotIn},
@@ -210,7 +211,9 @@ impl Plan {
                 self.schedule(now + lasts, Due::End(number));
             }
         }
-        self.victims.insert(id.clone(), nodes);
+        // Those who prepare and judge the run may be cut off with everybody else, but nothing else follows from it.
+        let hit = nodes.into_iter().filter(|node| !Staff::employs(*node)).collect();
+        self.victims.insert(id.clone(), hit);
         self.began(&id, now);
     }
 

@@ -123,6 +123,19 @@ pub struct Staff {
     pub prober: NodeId,
 }
 
+impl Staff {
+    /// Who they are in every run: far from the scenario's clients, so that one client more does not make them
+    /// somebody else.
+    pub const HIRED: Staff =
+        Staff { setup: NodeId::client(9_001), auditor: NodeId::client(9_002), prober: NodeId::client(9_003) };
+
+    /// Whether a node is one of them.
+    pub fn employs(node: NodeId) -> bool {
+        let Staff { setup, auditor, prober } = Staff::HIRED;
+        [setup, auditor, prober].contains(&node)
+    }
+}
+
 impl Workload {
     pub fn new(scenario: &Scenario, clients: &[Client], staff: Staff, seed: u64) -> Workload {
         let chaos_ends = Instant::ZERO + scenario.phases.chaos.0;

@@ -67,7 +67,7 @@ fn producer(shape: &Shape, topic: &Topic, nth: u64, taste: Taste, dice: &mut Dic
 }
 
 fn consumer(shape: &Shape, topic: &Topic, dice: &mut Dice) -> Value {
-    let config = dice.settings(
+    let mut config = dice.settings(
         2,
         &[
             ("request.timeout.ms", &[1_000, 3_000]),
@@ -77,6 +77,11 @@ fn consumer(shape: &Shape, topic: &Topic, dice: &mut Dice) -> Value {
             ("max.poll.records", &[1, 20]),
         ],
     );
+    // A batch of one partition at a time, and then waiting for half a second for the others: some would not get
+    // through by the end.
+    if config.get("max.partition.fetch.bytes").is_some_and(|bytes| bytes.as_u64() == Some(1)) {
+        config.entry("fetch.max.wait.ms").or_insert(dice.one(&[10, 100]).into());
+    }
     let mut consumer = json!({ "name": format!("c-{}", topic.name), "topic": topic.name, "config": config });
     if dice.one_in(6) {
         consumer["from"] = "latest".into();

@@ -353,8 +353,14 @@ impl Replica {
         }
     }
 
-    /// The platter still had what was cut off: takes it back as far as it is remembered.
+    /// The platter still had what was cut off: takes it back as far as it is remembered. What had been appended
+    /// in its place is not there, then: one file is cut before it is written to again.
     fn revive(&mut self, end: Offset) {
+        let cut_at = self.ghosts.iter().map(|ghost| ghost.base).min().unwrap_or(self.end);
+        while self.tail.back().is_some_and(|last| last.end > cut_at) {
+            self.tail.pop_back();
+        }
+        self.agreed = self.agreed.min(cut_at);
         let mut at = self.tail.back().map_or(self.agreed, |last| last.end);
         while at < end {
             let Some(ghost) = self.ghosts.iter().find(|ghost| ghost.base == at && ghost.end <= end).copied()
@@ -475,6 +481,23 @@ mod tests {
         replica.append(entry(1, 1, 8), &trunk);
         replica.recovered(Offset(0), Offset(2), Some(8), &trunk);
         assert_eq!(replica.flushed, Offset(2));
+    }
+
+    #[test]
+    fn what_replaced_a_cut_that_never_reached_the_platter_is_not_there() {
+        let mut trunk = Trunk::default();
+        let mut replicas = vec![Replica::new(NodeId(1)), Replica::new(NodeId(2))];
+        replicas[0].append(entry(0, 1, 7), &trunk);
+        replicas[0].append(entry(1, 2, 9), &trunk);
+        for at in 0..3 {
+            replicas[1].append(entry(at, 1, 7), &trunk);
+        }
+        replicas[1].truncate(Offset(1));
+        replicas[1].append(entry(1, 2, 9), &trunk);
+        commit(&mut trunk, &mut replicas, NodeId(1), Offset(2), |_| ());
+        assert!(replicas[1].holds(&trunk, Offset(2)));
+        replicas[1].recovered(Offset(0), Offset(3), Some(7), &trunk);
+        assert!(!replicas[1].opaque && !replicas[1].holds(&trunk, Offset(2)));
     }
 
     #[test]

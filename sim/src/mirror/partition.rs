@@ -205,6 +205,13 @@ impl Partition {
         self.truth.as_ref().map(|state| state.leader_epoch)
     }
 
+    /// Whether an epoch is the last so far in which anybody was to lead: there are newer ones, in which nobody
+    /// does, and its leader has not heard of them yet.
+    fn is_last(&self, epoch: LeaderEpoch) -> bool {
+        self.truth.as_ref().is_some_and(|state| state.leader.is_none())
+            && self.elected.iter().filter(|elected| elected.epoch > epoch).all(|it| it.leader.is_none())
+    }
+
     /// Whether `node` leads in the newest epoch.
     pub fn is_newest(&self, node: NodeId, epoch: LeaderEpoch) -> bool {
         self.truth.as_ref().is_some_and(|state| state.leader == Some(node) && state.leader_epoch == epoch)
@@ -305,7 +312,7 @@ impl Partition {
         let replica = self.replica_mut(by.node);
         (replica.role, replica.epoch, replica.open) = (Some(ReplicaRole::Leader), by.epoch, true);
         let seen = self.leaderships.iter().any(|other| other.epoch > by.epoch);
-        let newest = self.newest_epoch().map_or(!seen, |newest| by.epoch >= newest);
+        let newest = self.newest_epoch().map_or(!seen, |newest| by.epoch >= newest || self.is_last(by.epoch));
         if newest {
             let unclean = std::mem::take(&mut self.conceded);
             let (before, lossy) = (self.high_watermark, self.lossy());
