@@ -96,8 +96,8 @@ pub struct Consumer {
     ends_asked: u64,
     /// How many offsets it has been told.
     offsets_told: u64,
-    /// Whether an assignment is not told of yet, because not all its topics are known.
-    unannounced: bool,
+    /// Of how many partitions of an assignment was told, until all of its topics are known.
+    announced: Option<usize>,
     fetchable: FlatMap<NodeId, FlatSet<PartitionIndex>>,
     askable: FlatMap<NodeId, FlatSet<Subject>>,
     leaderless: FlatSet<Subject>,
@@ -139,7 +139,7 @@ impl Consumer {
             ends: FlatMap::new(),
             ends_asked: 0,
             offsets_told: 0,
-            unannounced: false,
+            announced: None,
             fetchable: FlatMap::new(),
             askable: FlatMap::new(),
             leaderless: FlatSet::new(),
@@ -193,7 +193,7 @@ impl Consumer {
             }
         }
         self.buffered.retain(|fetched| assigned.contains(&fetched.at));
-        self.unannounced = true;
+        self.announced = Some(0);
         // Told before anything else is told of these partitions.
         self.announce(effects);
         for at in (0..self.partitions.len()).map(PartitionIndex) {
@@ -201,15 +201,16 @@ impl Consumer {
         }
     }
 
-    /// Tells of an assignment once the ids of its topics are known.
+    /// Tells of an assignment as far as the ids of its topics are known, and again when more are: a topic that
+    /// is not there keeps nobody from reading the others.
     fn announce(&mut self, effects: &mut Effects) {
-        if !self.unannounced {
-            return;
-        }
+        let Some(announced) = self.announced else { return };
         let assigned = self.partitions.iter().filter(|partition| partition.assigned);
-        let known = assigned.map(|p| self.view.partition(p.topic, p.partition)).collect::<Option<Vec<_>>>();
-        if let Some(partitions) = known {
-            self.unannounced = false;
+        let all = assigned.clone().count();
+        let known = assigned.filter_map(|p| self.view.partition(p.topic, p.partition));
+        let partitions: Vec<_> = known.collect();
+        if partitions.len() == all || partitions.len() > announced {
+            self.announced = Some(partitions.len()).filter(|known| *known < all);
             effects.note(Event::Assigned { partitions });
         }
     }

@@ -7,7 +7,10 @@ use trial_model::{
 };
 
 use super::{Check, CheckInfo, Found, Hears, Name, Scene, safety};
-use crate::history::{Outcome, Partition, Sent};
+use crate::{
+    history::{Outcome, Partition, Sent},
+    world_event::Phase,
+};
 
 pub(super) const INFO: CheckInfo = safety(
     "acked_records_are_readable",
@@ -69,9 +72,13 @@ pub(super) fn is_lost(scene: Scene<'_>, sent: &Sent) -> bool {
     if partition.audit_complete || offset < partition.audited_to {
         return !sent.audited && !written_since(scene, partition, sent);
     }
-    // What was read before a loss says nothing of the log since.
+    // What was read before a loss says nothing of the log since; and what was told after the audit had begun
+    // only the audit can say, for others may begin to read behind it.
     let lost = scene.cluster.partition(partition.id).is_some_and(|known| !known.losses.is_empty());
-    sent.read_at.is_none() && !lost && offset < scene.history.read_end(sent.place)
+    let (phase, since) = scene.cluster.phase;
+    let late = phase == Phase::Audit && sent.told >= since;
+    let passed = || scene.history.reads(sent.place).next().is_some_and(|(first, _)| first < offset);
+    sent.read_at.is_none() && !lost && !late && offset < scene.history.read_end(sent.place) && passed()
 }
 
 /// Whether it was acknowledged only after the audit had begun to read: then the audit need not have seen it.

@@ -43,6 +43,7 @@ fn look(partition: &Partition, found: &mut Found) {
     let excused = partition.deleted
         || partition.id.is_metadata()
         || partition.lossy_restarts as usize >= partition.min_insync()
+        || (partition.rules.may_be_unclean() && partition.conceded)
         || partition.trunk.end <= partition.trunk.start;
     if excused
         || partition.replicas.iter().any(|replica| replica.holds(&partition.trunk, partition.high_watermark))

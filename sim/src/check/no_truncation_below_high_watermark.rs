@@ -37,8 +37,11 @@ impl Check for NoTruncationBelowHighWatermark {
         let first_gone = if to > from { replica.start } else { to };
         let first_gone = first_gone.max(partition.trunk.start);
         let committed = partition.high_watermark.min(replica.agreed);
-        let cuts_committed = !replica.opaque && first_gone < committed;
-        let cuts_own = partition.losses.is_empty() && first_gone < high_watermark.min(from);
+        // What an unclean election gave up, the one it elected need not have, nor who follows it; and a mark of
+        // one's own may have been raised by a leader of before, who had not heard of it.
+        let given_up = partition.rules.may_be_unclean() && partition.conceded;
+        let cuts_committed = !replica.opaque && first_gone < committed && !given_up;
+        let cuts_own = !given_up && partition.regime.is_none() && first_gone < high_watermark.min(from);
         if !cuts_committed && !cuts_own {
             return;
         }
@@ -88,5 +91,14 @@ mod tests {
             .leads(3, 2)
             .truncate(2, 0, 1);
         assert_eq!(bench.fired(), 0);
+    }
+
+    #[test]
+    fn what_an_unclean_election_gave_up_may_be_cut_where_that_is_allowed() {
+        for (allowed, fired) in [(true, 0), (false, 1)] {
+            let mut bench = Bench::with(INFO.name, |setup| setup.topic_defaults.unclean = allowed).begun();
+            bench.replicated(0, 1, 7, &[2]).hw(1, 1, 1, &[1, 2]).elected(3, 2, &[3], true).truncate(2, 0, 1);
+            assert_eq!(bench.fired(), fired, "nobody has led since");
+        }
     }
 }

@@ -63,7 +63,7 @@ enum Part {
     Admin(Admin),
     Setup(Setup),
     Auditor { assigned: bool },
-    Prober { pending: VecDeque<NamedPartition> },
+    Prober { pending: VecDeque<NamedPartition>, first: Vec<String> },
 }
 
 struct Producer {
@@ -138,6 +138,7 @@ impl Staff {
 
 impl Workload {
     pub fn new(scenario: &Scenario, clients: &[Client], staff: Staff, seed: u64) -> Workload {
+        let stay: Vec<String> = scenario.topology.topics.iter().map(|topic| topic.name.clone()).collect();
         let chaos_ends = Instant::ZERO + scenario.phases.chaos.0;
         let mut workload = Workload { actors: Vec::new(), agenda: BinaryHeap::new(), chaos_ends };
         for client in clients {
@@ -162,7 +163,7 @@ impl Workload {
         let setup = Setup { topics, next: first.unwrap_or(Instant::FOREVER) };
         workload.add(staff.setup, "setup", Part::Setup(setup), first);
         workload.add(staff.auditor, "auditor", Part::Auditor { assigned: false }, None);
-        workload.add(staff.prober, "prober", Part::Prober { pending: VecDeque::new() }, None);
+        workload.add(staff.prober, "prober", Part::Prober { pending: VecDeque::new(), first: stay }, None);
         workload
     }
 
@@ -258,9 +259,13 @@ impl Part {
                 }
                 (Some(Command::Assign(every_partition(view, names))), None)
             }
-            Part::Prober { pending } => {
+            Part::Prober { pending, first } => {
                 if pending.is_empty() {
-                    pending.extend(every_partition(view, names));
+                    // A topic that somebody makes for a while may be gone when it is written to, and a send waits
+                    // for that: those that are there to stay go first.
+                    let mut all = every_partition(view, names);
+                    all.sort_by_key(|partition| !first.iter().any(|name| partition.topic.as_str() == name));
+                    pending.extend(all);
                 }
                 let Some(partition) = pending.pop_front() else { return (None, None) };
                 let number = pending.len() as u64;
