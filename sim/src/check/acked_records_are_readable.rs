@@ -190,10 +190,17 @@ mod tests {
                 setup.demanded = demanded.map(Into::into);
                 setup.clients[0].acks = Acks::Leader;
             });
-            bench.send(P1, 0).send(P1, 1).ack(P1, 0, 0).ack(P1, 1, 1);
-            bench.read(C1, 1, P1, 1).finish();
+            bench.send(P1, 0).send(P1, 1).send(P1, 2).ack(P1, 0, 0).ack(P1, 1, 1).ack(P1, 2, 2);
+            bench.read(C1, 0, P1, 0).read(C1, 2, P1, 2).finish();
             assert_eq!(bench.fired(), fired);
         }
+    }
+
+    #[test]
+    fn who_begins_behind_a_record_says_nothing_of_it() {
+        let mut bench = three_sent();
+        bench.read(C1, 2, P1, 2).finish();
+        assert_eq!(bench.fired(), 0);
     }
 
     #[test]
