@@ -34,7 +34,7 @@ use crate::{
     run::{Engine, Goal, Options, Run},
     scenario::{
         Scenario,
-        file::{self, Actor, Client, Config, Expect, Start},
+        file::{self, Action, Actor, Client, Config, Expect, Start},
         values::{CheckName, Selector, Spread},
     },
     trace::Recorder,
@@ -406,8 +406,17 @@ fn patience(scenario: &Scenario, broker: &BrokerConfig, controller: &ControllerC
         Actor::Producer(it) => Some(producer_config(it).delivery_timeout_ms),
         _ => None,
     });
+    // Who has heard of a newer epoch writes that down before it steps down: a file written, flushed and renamed,
+    // perhaps behind another, on a disk that may be slow.
+    let slow = scenario.faults.iter().filter_map(|fault| match &fault.act {
+        Action::SlowDisk(it) => Some(it.by.max.0),
+        _ => None,
+    });
+    let writes_down = slow.max().unwrap_or_default() * 8;
     Patience {
-        check_quorum: controller.controller_quorum_fetch_timeout_ms * 3 + Duration::from_secs(3),
+        check_quorum: controller.controller_quorum_fetch_timeout_ms * 3
+            + Duration::from_secs(3)
+            + writes_down,
         delivery: delivery.max().map_or(defaults.delivery, |longest| longest + Duration::from_secs(30)),
         producer_expiration: broker.producer_id_expiration_ms,
         ..defaults

@@ -226,7 +226,11 @@ impl Consumer {
         effects: &mut Effects,
     ) {
         let Some((topic, number)) = self.whereabouts(subject) else { return };
-        if let Some(partition) = self.view.partition(topic, number) {
+        let named = match subject {
+            Subject::Partition(at) => self.known(at),
+            Subject::End(_) => self.view.partition(topic, number),
+        };
+        if let Some(partition) = named {
             let (latest, offset) = (spec == OffsetSpec::Latest, found.map(|found| found.offset));
             self.offsets_told += 1;
             effects.note(Event::OffsetListed { partition, latest, offset, asked_after });
@@ -318,8 +322,7 @@ impl Consumer {
         end: Option<EpochEnd>,
         effects: &mut Effects,
     ) {
-        let (topic, number) = (self.partitions[at.0].topic, self.partitions[at.0].partition);
-        if let Some(partition) = self.view.partition(topic, number) {
+        if let Some(partition) = self.known(at) {
             let to = end.map(|end| end.end);
             effects.note(Event::TruncationDetected { partition, position: position.offset, to });
         }

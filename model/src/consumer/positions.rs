@@ -14,7 +14,7 @@ use crate::{
     museum::Bug,
     protocol::list_offsets::OffsetSpec,
     time::Instant,
-    units::{LeaderEpoch, Offset, TopicId},
+    units::{LeaderEpoch, Offset, TopicId, TopicPartition},
 };
 
 /// A partition that was ever assigned, by its place in the consumer.
@@ -82,6 +82,8 @@ pub struct Partition {
     pub rests_until: Instant,
     /// Where what was handed on last begins. Only the museum goes back there.
     pub handed_from: Option<Offset>,
+    /// Its topic's id, as it was known last.
+    pub known: Option<TopicPartition>,
     pub(super) place: Place,
 }
 
@@ -99,6 +101,7 @@ impl Partition {
             failures: 0,
             rests_until: Instant::ZERO,
             handed_from: None,
+            known: None,
             place: Place::Idle,
         }
     }
@@ -132,6 +135,7 @@ impl Consumer {
     fn adopt_leader(&mut self, at: PartitionIndex, effects: &mut Effects) {
         let partition = &mut self.partitions[at.0];
         let Some(known) = self.view.partition(partition.topic, partition.partition) else { return };
+        partition.known = Some(known);
         if !partition.assigned {
             return;
         }
@@ -159,6 +163,13 @@ impl Consumer {
         }
     }
 
+    /// A partition as it is known now; or as it was known last, when somebody who has not heard of its topic has
+    /// just said that there is none.
+    pub(super) fn known(&self, at: PartitionIndex) -> Option<TopicPartition> {
+        let partition = &self.partitions[at.0];
+        self.view.partition(partition.topic, partition.partition).or(partition.known)
+    }
+
     /// Goes where `auto.offset.reset` says.
     pub(super) fn reset(&mut self, at: PartitionIndex, why: SeekReason, effects: &mut Effects) {
         let spec = match self.config.auto_offset_reset {
@@ -173,7 +184,7 @@ impl Consumer {
     pub(super) fn get_stuck(&mut self, at: PartitionIndex, why: SeekReason, effects: &mut Effects) {
         let partition = &mut self.partitions[at.0];
         partition.state = State::Stuck;
-        if let Some(partition) = self.view.partition(partition.topic, partition.partition) {
+        if let Some(partition) = self.known(at) {
             let error = match why {
                 SeekReason::OutOfRange => ReadFailure::OffsetOutOfRange,
                 SeekReason::Truncated => ReadFailure::LogTruncation,
@@ -196,7 +207,7 @@ impl Consumer {
         partition.position = Some(to);
         partition.state = State::Fetching;
         partition.failures = 0;
-        if let Some(partition) = self.view.partition(partition.topic, partition.partition) {
+        if let Some(partition) = self.known(at) {
             effects.note(Event::PositionMoved { partition, from, to: to.offset, why });
         }
     }

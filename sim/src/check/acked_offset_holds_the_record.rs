@@ -39,7 +39,9 @@ impl Check for AckedOffsetHoldsTheRecord {
             })
         };
         match *event {
-            Event::Delivered { partition, offset, .. } if offset != acked && !lost(partition, acked) => {
+            Event::Delivered { partition, offset, .. }
+                if offset != acked && !lost(partition, acked) && !lost(partition, offset) =>
+            {
                 tell(scene, partition, sent, acked, offset, found);
             }
             Event::RecordAcked { partition, .. } => {
@@ -132,6 +134,18 @@ mod tests {
             bench.replicated(0, 1, 7, &[2, 3]).hw(1, 1, 1, &[1, 2, 3]).send(P1, 0);
             bench.append(b(1), Leader, 1, 1, 8).hw(1, 1, 2, &[1]).ack(P1, 0, 1);
             bench.elected(2, 2, &[2], true).leads(2, 2).read(C1, 0, P1, 0);
+            assert_eq!(bench.fired(), fired);
+        }
+    }
+
+    /// The leader of before, that has not heard of the election, hands out what it had.
+    #[test]
+    fn the_place_of_a_copy_that_was_lost_is_forgiven_to_who_still_reads_it() {
+        for (allowed, fired) in [(true, 0), (false, 1)] {
+            let mut bench = Bench::with(INFO.name, |setup| setup.topic_defaults.unclean = allowed).begun();
+            bench.replicated(0, 1, 7, &[2, 3]).hw(1, 1, 1, &[1, 2, 3]).send(P1, 0);
+            bench.append(b(1), Leader, 1, 1, 8).hw(1, 1, 2, &[1]).elected(2, 2, &[2], true).leads(2, 2);
+            bench.ack(P1, 0, 4).read(C1, 1, P1, 0);
             assert_eq!(bench.fired(), fired);
         }
     }

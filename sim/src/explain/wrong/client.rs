@@ -153,7 +153,9 @@ impl Memory {
         leader: Option<NodeId>,
     ) -> Option<Wrong> {
         let known = self.epochs.insert((scene.node, id), (epoch, scene.entry));
-        let (before, entry) = known.filter(|(before, _)| *before > epoch)?;
+        // Who has heard that a topic is gone forgets it, and may be told of it again.
+        let (before, entry) =
+            known.filter(|(before, _)| *before > epoch && !scene.cluster.is_deleted(id.topic))?;
         let led = leader.map_or_else(|| "nobody".into(), |leader| scene.name(leader));
         scene.wrong(
             Some(id),

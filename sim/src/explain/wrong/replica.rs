@@ -260,7 +260,9 @@ fn cut(
     let partition = scene.cluster.partition(id).filter(|partition| !partition.deleted)?;
     let replica = partition.replica(scene.node).filter(|replica| !replica.opaque)?;
     let committed = partition.high_watermark.min(replica.agreed);
-    if to.max(partition.trunk.start) >= committed {
+    // What an unclean election gave up need not be kept.
+    let given_up = partition.rules.may_be_unclean() && partition.conceded;
+    if given_up || to.max(partition.trunk.start) >= committed {
         return None;
     }
     let against = scene.marks.get(&id).copied();
