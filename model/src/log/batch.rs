@@ -73,6 +73,8 @@ impl Hash for Batch {
 }
 
 impl Batch {
+    /// The attribute bits of the compression; none of them for none.
+    pub const COMPRESSION: u16 = 0b111;
     /// The attribute bit of `LogAppendTime`.
     pub const LOG_APPEND_TIME: u16 = 1 << 3;
     /// The attribute bit of a transactional batch.
@@ -123,6 +125,11 @@ impl Batch {
     /// Whether it holds the log's own marks, not a client's records.
     pub fn is_control(&self) -> bool {
         self.header.attributes & Self::CONTROL != 0
+    }
+
+    /// Whether its records are compressed: nobody here looks into them.
+    pub fn is_compressed(&self) -> bool {
+        self.header.attributes & Self::COMPRESSION != 0
     }
 
     /// Stamps what a leader assigns: both fields lie outside the CRC.

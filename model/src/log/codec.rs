@@ -392,8 +392,7 @@ impl Iterator for Records {
 
 impl Records {
     fn take_record(&mut self) -> Option<Record> {
-        const COMPRESSION: u16 = 0b111;
-        if self.header.attributes & COMPRESSION != 0 {
+        if self.header.attributes & Batch::COMPRESSION != 0 {
             return None;
         }
         let mut rest = Cursor { bytes: &self.bytes, at: self.at, end: self.bytes.len() };

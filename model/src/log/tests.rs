@@ -56,6 +56,21 @@ impl Bench {
         }
     }
 
+    /// Looks a time up, on the disk if need be.
+    fn find_time(&mut self, time: Timestamp, bound: Offset) -> Option<FoundTime> {
+        match self.log.find_time(time, bound) {
+            TimeLookup::Found(found) => found,
+            TimeLookup::Cold(cold) => {
+                self.log.begin_cold(cold, 1, &mut self.work);
+                let done = self.settle().into_iter().find_map(|p| p.cold).expect("an answer");
+                match done.answer {
+                    Ok(ColdAnswer::Time(found)) => found,
+                    other => panic!("{other:?}"),
+                }
+            }
+        }
+    }
+
     fn flush(&mut self) {
         self.log.flush(&mut self.work);
         self.settle();
@@ -188,17 +203,7 @@ fn a_time_is_found_in_memory_and_on_the_disk() {
     bench.append(40, 1, 1);
     bench.settle();
     for time in 990..1_050i64 {
-        let found = match bench.log.find_time(Timestamp(time), Offset(40)) {
-            TimeLookup::Found(found) => found,
-            TimeLookup::Cold(cold) => {
-                bench.log.begin_cold(cold, 1, &mut bench.work);
-                let done = bench.settle().into_iter().find_map(|p| p.cold).expect("an answer");
-                match done.answer {
-                    Ok(ColdAnswer::Time(found)) => found,
-                    other => panic!("{other:?}"),
-                }
-            }
-        };
+        let found = bench.find_time(Timestamp(time), Offset(40));
         let expected = (time < 1_040).then(|| (time - 1_000).max(0) as u64);
         assert_eq!(found.map(|f| f.offset.0), expected, "at {time}");
     }
@@ -206,6 +211,26 @@ fn a_time_is_found_in_memory_and_on_the_disk() {
         matches!(bench.log.find_max_timestamp(Offset(40)), TimeLookup::Found(Some(f)) if f.offset.0 == 39)
     );
     assert_eq!(bench.log.find_max_timestamp(Offset(39)), TimeLookup::Found(None), "not below the bound");
+}
+
+#[test]
+fn a_time_within_a_compressed_batch_is_found_at_its_start() {
+    let mut bench = Bench::new(tiny());
+    bench.append(1, 2, 1);
+    let mut bytes = batch(3, 2_000).encode().to_vec();
+    // Said to be compressed: nobody looks whether it is.
+    bytes[22] |= 1;
+    let crc = super::crc32c::crc32c(&bytes[21..]);
+    bytes[17..21].copy_from_slice(&crc.to_be_bytes());
+    let compressed = Batch::decode(&mut bytes.into()).expect("its CRC agrees");
+    let last = compressed.header().max_timestamp;
+    let appended =
+        bench.log.append_leader(at(0), compressed, LeaderEpoch(1), &mut bench.work, &mut bench.events);
+    assert_eq!(appended, Ok(Appended::New(Offset(2)..Offset(5))));
+    bench.append(1, 1, 1);
+    bench.settle();
+    let found = bench.find_time(last, Offset(6)).map(|found| (found.offset, found.timestamp));
+    assert_eq!(found, Some((Offset(2), last)));
 }
 
 #[test]
