@@ -421,3 +421,14 @@ fn what_was_found_is_saved_when_it_is_interrupted() {
     assert_eq!(dirs.len(), 1, "{dirs:?}");
     assert!(dirs[0].join("result.json").is_file());
 }
+
+/// In a build without madsim both run for real, until they are told to stop.
+#[cfg(madsim)]
+#[test]
+fn a_build_that_simulates_says_how_to_serve() {
+    for (args, instead) in [(&["serve"][..], "cargo serve"), (&["node", "broker-1"], "cargo node")] {
+        let output = done(args);
+        assert!(code(&output) == 2 && told(&output).contains(instead), "{}", told(&output));
+    }
+    assert_eq!(code(&done(&["node"])), 2, "which node?");
+}
