@@ -1,7 +1,8 @@
 //! Runs a scenario under many seeds and says which of them break a promise.
 //!
-//! `cargo run --release -p trial --example soak -- FILE [SEEDS] [BASE] [both]`
+//! `cargo run --release -p trial --example soak -- FILE|drawn [SEEDS] [BASE] [both]`
 //!
+//! With `drawn` every seed draws a cluster of its own, by each of the fuzzer's strategies that need no memory in turn.
 //! With `both`, every seed runs on the other engine, too, and must have the same digest. Ends with 1 if
 //! anything was found.
 
@@ -14,7 +15,11 @@ use std::{
     },
 };
 
-use trial::{Engine, Options, Scenario, nth_seed, scenario, simulate};
+use trial::{
+    Engine, Options, Scenario,
+    fuzz::{Manner, Taste},
+    nth_seed, scenario, simulate,
+};
 
 /// How often a check fired, and the first time it did.
 struct Finding {
@@ -26,7 +31,7 @@ struct Finding {
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let Some(path) = args.first() else {
-        eprintln!("usage: soak FILE [SEEDS] [BASE] [both]");
+        eprintln!("usage: soak FILE|drawn [SEEDS] [BASE] [both]");
         return ExitCode::from(2);
     };
     let number = |at: usize, default: u64| args.get(at).map_or(Some(default), |text| text.parse().ok());
@@ -35,19 +40,15 @@ fn main() -> ExitCode {
         return ExitCode::from(2);
     };
     let both = args.get(3).is_some_and(|word| word == "both");
-    let text = match std::fs::read_to_string(path) {
-        Ok(text) => text,
-        Err(error) => {
-            eprintln!("{path}: {error}");
+    let scenario = match load(path) {
+        Ok(scenario) => scenario,
+        Err(why) => {
+            eprintln!("{why}");
             return ExitCode::from(2);
         }
     };
-    let Ok(scenario) = scenario::load(&text, &[]) else {
-        eprintln!("{path} has mistakes: trial check {path}");
-        return ExitCode::from(2);
-    };
     let began = std::time::Instant::now();
-    let found = soak(&scenario, seeds, base, both);
+    let found = soak(scenario.as_ref(), seeds, base, both);
     for (check, Finding { times, seed, what }) in &found {
         println!("{times:>6} × {check}, first with seed {seed:#x}: {what}");
     }
@@ -59,7 +60,23 @@ fn main() -> ExitCode {
     if found.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn soak(scenario: &Scenario, seeds: u64, base: u64, both: bool) -> BTreeMap<String, Finding> {
+/// The scenario in a file; none if every seed is to draw its own.
+fn load(path: &str) -> Result<Option<Scenario>, String> {
+    if path == "drawn" {
+        return Ok(None);
+    }
+    let text = std::fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))?;
+    scenario::load(&text, &[]).map(Some).map_err(|_| format!("{path} has mistakes: trial check {path}"))
+}
+
+/// What the `index`-th seed draws.
+fn drawn(index: u64, seed: u64) -> Scenario {
+    const MANNERS: [Manner; 4] = [Manner::Swarm, Manner::Pct, Manner::Story, Manner::Uniform];
+    let manner = MANNERS[(index % MANNERS.len() as u64) as usize];
+    manner.begin(Taste::default()).propose(index, seed).scenario
+}
+
+fn soak(scenario: Option<&Scenario>, seeds: u64, base: u64, both: bool) -> BTreeMap<String, Finding> {
     let next = AtomicU64::new(0);
     let found: Mutex<BTreeMap<String, Finding>> = Mutex::default();
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
@@ -72,6 +89,8 @@ fn soak(scenario: &Scenario, seeds: u64, base: u64, both: bool) -> BTreeMap<Stri
                         return;
                     }
                     let seed = nth_seed(base, index);
+                    let own = if scenario.is_none() { Some(drawn(index, seed)) } else { None };
+                    let Some(scenario) = own.as_ref().or(scenario) else { return };
                     for (check, what) in faults_of(scenario, seed, both) {
                         let mut found = found.lock().expect("no worker panicked");
                         found.entry(check).or_insert(Finding { times: 0, seed, what }).times += 1;

@@ -177,7 +177,12 @@ impl Cast {
             });
         }
         if node == self.staff.auditor {
-            return Role::Consumer(consumer_config(Start::Earliest, &Config::new()));
+            // It has little time for logs of many small segments, one of which each fetch returns.
+            let config = consumer_config(Start::Earliest, &Config::new());
+            return Role::Consumer(ConsumerConfig {
+                fetch_max_wait_ms: Duration::from_millis(100),
+                ..config
+            });
         }
         let client = self.clients.iter().find(|client| client.id == node).expect("a node of the cast");
         match &scenario.workload[client.actor] {

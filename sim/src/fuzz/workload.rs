@@ -77,9 +77,9 @@ fn consumer(shape: &Shape, topic: &Topic, dice: &mut Dice) -> Value {
             ("max.poll.records", &[1, 20]),
         ],
     );
-    // A batch of one partition at a time, and then waiting for half a second for the others: some would not get
-    // through by the end.
-    if config.get("max.partition.fetch.bytes").is_some_and(|bytes| bytes.as_u64() == Some(1)) {
+    // One batch or segment of a partition at a time, and then waiting for half a second for the others: some would
+    // not get through by the end.
+    if topic.partitions > 1 || config.contains_key("max.partition.fetch.bytes") {
         config.entry("fetch.max.wait.ms").or_insert(dice.one(&[10, 100]).into());
     }
     let mut consumer = json!({ "name": format!("c-{}", topic.name), "topic": topic.name, "config": config });
