@@ -35,6 +35,8 @@ impl Check for AckedOffsetHoldsTheRecord {
         // stands elsewhere, of a leader that was not told to have it, or sent again.
         let lost = |id: TopicPartition, place: Offset| {
             scene.cluster.partition(id).is_some_and(|known| {
+                // What was deleted before the rest was lost is gone with it.
+                let place = place.max(known.trunk.start);
                 scene.forgives_loss_at(known, place, sent.at) || scene.forgives_repeat_of(known, sent)
             })
         };

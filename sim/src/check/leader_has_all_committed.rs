@@ -1,6 +1,6 @@
 //! Does whoever leads have everything that was committed? (`WB-LC`)
 
-use trial_model::event::{Event, EventKind};
+use trial_model::event::{Event, EventKind, ReplicaRole};
 
 use super::{Check, CheckInfo, Found, Hears, Name, Scene, safety};
 
@@ -71,7 +71,9 @@ impl Check for LeaderHasAllCommitted {
         else {
             return;
         };
-        if !replica.open || replica.holds(&partition.trunk, to) || scene.forgives(partition) {
+        // One that has died since may have lost what was not committed then, and does not lead until it says so.
+        let leads = replica.open && replica.role == Some(ReplicaRole::Leader);
+        if !leads || replica.holds(&partition.trunk, to) || scene.forgives(partition) {
             return;
         }
         let node = scene.node;
@@ -183,5 +185,14 @@ mod tests {
         let mut bench = Bench::of(INFO.name).begun();
         bench.replicated(0, 1, 7, &[2]).elect(3, 2, &[2, 3]).leads(3, 2).hw(1, 1, 1, &[1, 2]);
         assert_eq!(bench.fired(), 1);
+    }
+
+    /// The zombie counts a fetch from before the power loss.
+    #[test]
+    fn a_leader_that_died_and_lost_what_was_not_committed_then_does_not_lead_yet() {
+        let mut bench = Bench::of(INFO.name).begun();
+        bench.replicated(0, 1, 7, &[2, 3]).elect(3, 2, &[2, 3]).leads(3, 2);
+        bench.stop(b(3), Stop::PowerLoss).start(b(3)).recovered(3, 0, None).hw(1, 1, 1, &[1, 2]);
+        assert_eq!(bench.fired(), 0);
     }
 }

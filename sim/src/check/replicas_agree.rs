@@ -46,7 +46,11 @@ impl Check for ReplicasAgree {
             Some(epoch) => partition.lawful(epoch),
             None => partition.losses.is_empty(),
         };
-        if own.base >= to || !lawful {
+        // Elected uncleanly, it need not have what it lacks, although the next was elected before it began to lead
+        // and nothing was given up in its favour.
+        let elected = |epoch| partition.elected.iter().any(|it| it.epoch == epoch && it.unclean);
+        let unclean = partition.rules.may_be_unclean() && epoch.is_some_and(elected);
+        if own.base >= to || !lawful || unclean {
             return;
         }
         let node = scene.node;
@@ -90,6 +94,17 @@ mod tests {
             bench.replicated(0, 1, 7, &[2, 3]).hw(1, 1, 1, &[1, 2, 3]).elected(2, 2, &[2], unclean).leads(2, 2);
             bench.append(b(2), Leader, 1, 2, 9).hw(2, 2, 2, &[2]).append(b(1), Leader, 1, 1, 8);
             bench.hw(1, 1, 2, &[1]);
+            assert_eq!(bench.fired(), fired);
+        }
+    }
+
+    #[test]
+    fn who_was_elected_uncleanly_and_replaced_before_it_led_need_not_agree() {
+        for (allowed, fired) in [(true, 0), (false, 1)] {
+            let mut bench = Bench::with(INFO.name, |setup| setup.topic_defaults.unclean = allowed).begun();
+            bench.replicated(0, 1, 7, &[3]).hw(1, 1, 1, &[1, 3]);
+            bench.elected(2, 2, &[2], true).elected(3, 3, &[3], true).leads(2, 2);
+            bench.append(b(2), Leader, 0, 2, 9).hw(2, 2, 1, &[2]);
             assert_eq!(bench.fired(), fired);
         }
     }

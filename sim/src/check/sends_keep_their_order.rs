@@ -48,7 +48,12 @@ impl Check for SendsKeepTheirOrder {
                 }
                 // What a former process had sent may be on its way when the next begins, under another producer
                 // id: only transactions would fence it.
-                if !scene.history.of_one_life(last.1, sent)
+                // Sent again without numbers, it stands where it was acknowledged, too, although that was deleted
+                // before anybody read it.
+                let idempotent = scene.setup.client(sent.node).is_some_and(|client| client.idempotent);
+                let stood = !idempotent && sent.acked_at.is_some_and(|at| at.0 < last.2);
+                if stood
+                    || !scene.history.of_one_life(last.1, sent)
                     || known.is_some_and(|known| scene.forgives_repeat_of(known, sent))
                 {
                     continue;
@@ -102,6 +107,18 @@ mod tests {
         bench.send(P1, 0).send(P1, 1);
         bench.read(C1, 1, P1, 1).read(C1, 2, P1, 0).read(C1, 0, P1, 0).finish();
         assert_eq!(bench.fired(), 0);
+    }
+
+    #[test]
+    fn a_repeated_record_stands_where_it_was_acknowledged() {
+        for (acked, fired) in [(0, 0), (2, 1)] {
+            let mut bench = Bench::with(INFO.name, |setup| {
+                (setup.clients[0].idempotent, setup.clients[0].max_in_flight) = (false, 1);
+            });
+            bench.send(P1, 0).send(P1, 1).ack(P1, 0, acked).ack(P1, 1, 1);
+            bench.read(C1, 1, P1, 1).read(C1, 2, P1, 0).finish();
+            assert_eq!(bench.fired(), fired);
+        }
     }
 
     /// Its first place was deleted, and who leads now began behind that.
