@@ -41,6 +41,8 @@ def main():
                 outcome = "**no**"
             cells.append(outcome)
         print(f"| {feature} | " + " | ".join(cells) + " |")
+    if all(found is None for found in results.values()):
+        failed.append("none of the clients could be installed: nothing was tried")
     for line in failed:
         print(line, file=sys.stderr)
     return 1 if failed else 0
