@@ -94,7 +94,7 @@ impl Admin {
                 retry("metadata"),
                 setup.museum,
             ),
-            net: InFlight::new(REQUEST_TIMEOUT, reconnect, stream("server")),
+            net: InFlight::new(Channel::MAIN, REQUEST_TIMEOUT, reconnect, stream("server")),
             backoff: retry("retry"),
             calls: BTreeMap::new(),
             made: 0,

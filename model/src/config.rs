@@ -6,14 +6,38 @@
 use alloc::{
     format,
     string::{String, ToString},
+    vec::Vec,
 };
 use core::{fmt, time::Duration};
+
+use crate::units::Ratio;
+
+/// What type a value is of, in Kafka's words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// True or false.
+    Boolean,
+    /// Text, or one word of several.
+    String,
+    /// A whole number of 32 bits.
+    Int,
+    /// A whole number of 16 bits.
+    Short,
+    /// A whole number of 64 bits; times are such.
+    Long,
+    /// A number with decimals.
+    Double,
+    /// Words with commas between.
+    List,
+}
 
 /// One configuration key, for lists, suggestions and documentation.
 #[derive(Clone, Copy, Debug)]
 pub struct Key {
     /// Kafka's spelling.
     pub name: &'static str,
+    /// What type its value is of.
+    pub kind: Kind,
     /// What it means.
     pub about: &'static str,
     /// What may be written: `true or false`, `milliseconds from 0 to …`.
@@ -43,6 +67,8 @@ impl fmt::Display for ConfigError {
 
 /// A type that a configuration value can have.
 pub trait Value: Sized {
+    /// Kafka's word for it.
+    const KIND: Kind;
     /// Reads what a properties file or scenario says; `None` if it makes no sense.
     fn parse(text: &str) -> Option<Self>;
     /// As it is written.
@@ -54,8 +80,9 @@ pub trait Value: Sized {
 }
 
 macro_rules! number_values {
-    ($($ty:ty)*) => { $(
+    ($($ty:ty: $kind:ident)*) => { $(
         impl Value for $ty {
+            const KIND: Kind = Kind::$kind;
             fn parse(text: &str) -> Option<Self> { text.parse().ok() }
             fn show(&self) -> String { self.to_string() }
             fn number(&self) -> Option<i64> { i64::try_from(*self).ok() }
@@ -65,9 +92,10 @@ macro_rules! number_values {
         }
     )* };
 }
-number_values!(u16 u32 u64 i64);
+number_values!(u16: Short u32: Int u64: Long i64: Long);
 
 impl Value for bool {
+    const KIND: Kind = Kind::Boolean;
     fn parse(text: &str) -> Option<Self> {
         text.parse().ok()
     }
@@ -84,6 +112,7 @@ impl Value for bool {
 
 /// Milliseconds.
 impl Value for Duration {
+    const KIND: Kind = Kind::Long;
     fn parse(text: &str) -> Option<Self> {
         text.parse().ok().map(Duration::from_millis)
     }
@@ -104,6 +133,7 @@ impl Value for Duration {
 
 /// Milliseconds, or `-1` for never.
 impl Value for Option<Duration> {
+    const KIND: Kind = Kind::Long;
     fn parse(text: &str) -> Option<Self> {
         if text == "-1" { Some(None) } else { Some(Some(Duration::parse(text)?)) }
     }
@@ -120,6 +150,7 @@ impl Value for Option<Duration> {
 
 /// A number, or `-1` for no limit.
 impl Value for Option<u64> {
+    const KIND: Kind = Kind::Long;
     fn parse(text: &str) -> Option<Self> {
         if text == "-1" { Some(None) } else { Some(Some(text.parse().ok()?)) }
     }
@@ -134,6 +165,97 @@ impl Value for Option<u64> {
     }
 }
 
+/// A part of one, in decimals as Kafka writes it: `0.5`.
+impl Value for Ratio {
+    const KIND: Kind = Kind::Double;
+    fn parse(text: &str) -> Option<Self> {
+        let (whole, part) = text.split_once('.').unwrap_or((text, ""));
+        let digits = |text: &str| text.bytes().all(|digit| digit.is_ascii_digit());
+        if whole.is_empty() && part.is_empty() || part.len() > 9 || !digits(whole) || !digits(part) {
+            return None;
+        }
+        let of = 10u64.pow(part.len() as u32);
+        let number = |text: &str| if text.is_empty() { Some(0) } else { text.parse::<u64>().ok() };
+        let ratio = Ratio(number(whole)?.checked_mul(of)?.checked_add(number(part)?)?, of);
+        (ratio.0 <= ratio.1).then_some(ratio)
+    }
+    fn show(&self) -> String {
+        let (mut text, mut rest) = ((self.0 / self.1).to_string(), self.0 % self.1);
+        text.push('.');
+        loop {
+            let digit = u128::from(rest) * 10 / u128::from(self.1);
+            rest = (u128::from(rest) * 10 % u128::from(self.1)) as u64;
+            text.push_str(&digit.to_string());
+            if rest == 0 || text.len() > 10 {
+                return text;
+            }
+        }
+    }
+    fn number(&self) -> Option<i64> {
+        None
+    }
+    fn expects(_: i64, _: i64) -> String {
+        "a number from 0 to 1".into()
+    }
+}
+
+/// What becomes of records that nobody needs any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum CleanupPolicy {
+    /// The oldest segments are deleted by time or size.
+    Delete,
+    /// Of each key the newest record stays.
+    Compact,
+    /// Both.
+    CompactDelete,
+}
+
+impl CleanupPolicy {
+    /// Whether superseded records are cleaned away.
+    pub fn compacts(self) -> bool {
+        self != CleanupPolicy::Delete
+    }
+
+    /// Whether segments are deleted by time and size.
+    pub fn deletes(self) -> bool {
+        self != CleanupPolicy::Compact
+    }
+}
+
+/// A list, in any order.
+impl Value for CleanupPolicy {
+    const KIND: Kind = Kind::List;
+    fn parse(text: &str) -> Option<Self> {
+        let (mut compacts, mut deletes) = (false, false);
+        for word in text.split(',') {
+            match word.trim() {
+                "compact" => compacts = true,
+                "delete" => deletes = true,
+                _ => return None,
+            }
+        }
+        Some(match (compacts, deletes) {
+            (true, true) => CleanupPolicy::CompactDelete,
+            (true, false) => CleanupPolicy::Compact,
+            _ => CleanupPolicy::Delete,
+        })
+    }
+    fn show(&self) -> String {
+        match self {
+            CleanupPolicy::Delete => "delete",
+            CleanupPolicy::Compact => "compact",
+            CleanupPolicy::CompactDelete => "compact,delete",
+        }
+        .into()
+    }
+    fn number(&self) -> Option<i64> {
+        None
+    }
+    fn expects(_: i64, _: i64) -> String {
+        "delete or compact or compact,delete".into()
+    }
+}
+
 macro_rules! choices {
     ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal,)* }) => {
         $(#[$doc])*
@@ -141,6 +263,7 @@ macro_rules! choices {
         pub enum $name { $($(#[$vdoc])* $variant,)* }
 
         impl Value for $name {
+            const KIND: Kind = Kind::String;
             fn parse(text: &str) -> Option<Self> { match text { $($text => Some($name::$variant),)* _ => None } }
             fn show(&self) -> String { match self { $($name::$variant => $text.into(),)* } }
             fn number(&self) -> Option<i64> { None }
@@ -190,6 +313,109 @@ choices! {
     }
 }
 
+choices! {
+    /// Which protocol a consumer speaks with its group's coordinator.
+    GroupProtocolChoice {
+        /// JoinGroup and SyncGroup: the members assign.
+        Classic = "classic",
+        /// ConsumerGroupHeartbeat: the coordinator assigns (KIP-848).
+        Consumer = "consumer",
+    }
+}
+choices! {
+    /// Which groups may be moved to the other protocol while their members go on (KIP-848).
+    MigrationPolicy {
+        /// Either way.
+        Bidirectional = "bidirectional",
+        /// Classic groups only, to KIP-848's protocol.
+        Upgrade = "upgrade",
+        /// KIP-848 groups only, to the classic protocol.
+        Downgrade = "downgrade",
+        /// None.
+        Disabled = "disabled",
+    }
+}
+
+impl MigrationPolicy {
+    /// Whether a classic group may become a KIP-848 group.
+    pub fn upgrades(self) -> bool {
+        matches!(self, MigrationPolicy::Bidirectional | MigrationPolicy::Upgrade)
+    }
+
+    /// Whether a KIP-848 group may become a classic group.
+    pub fn downgrades(self) -> bool {
+        matches!(self, MigrationPolicy::Bidirectional | MigrationPolicy::Downgrade)
+    }
+}
+
+choices! {
+    /// A way to share partitions out among the members of a group.
+    Assignor {
+        /// Topic by topic, neighbouring partitions to one member.
+        Range = "range",
+        /// All partitions in turn.
+        RoundRobin = "roundrobin",
+        /// As evenly as can be, and as it was as far as can be.
+        Sticky = "sticky",
+        /// The same, with members keeping what they keep while a rebalance is on (KIP-429).
+        CooperativeSticky = "cooperative-sticky",
+    }
+}
+
+/// The ways to assign that a consumer knows, the one it likes best first.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Assignors(pub Vec<Assignor>);
+
+impl Default for Assignors {
+    /// Kafka's: range now, cooperative-sticky for whoever moves on.
+    fn default() -> Assignors {
+        Assignors(alloc::vec![Assignor::Range, Assignor::CooperativeSticky])
+    }
+}
+
+impl Value for Assignors {
+    const KIND: Kind = Kind::List;
+    fn parse(text: &str) -> Option<Self> {
+        let mut known = Vec::new();
+        for name in text.split(',') {
+            let assignor = Assignor::parse(name.trim())?;
+            if !known.contains(&assignor) {
+                known.push(assignor);
+            }
+        }
+        Some(Assignors(known))
+    }
+    fn show(&self) -> String {
+        self.0.iter().map(Value::show).collect::<Vec<_>>().join(",")
+    }
+    fn number(&self) -> Option<i64> {
+        None
+    }
+    fn expects(_: i64, _: i64) -> String {
+        "one or more of range, roundrobin, sticky and cooperative-sticky, with commas between".into()
+    }
+}
+
+/// Any text; empty for none.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Text(pub alloc::sync::Arc<str>);
+
+impl Value for Text {
+    const KIND: Kind = Kind::String;
+    fn parse(text: &str) -> Option<Self> {
+        Some(Text(text.into()))
+    }
+    fn show(&self) -> String {
+        self.0.as_ref().into()
+    }
+    fn number(&self) -> Option<i64> {
+        None
+    }
+    fn expects(_: i64, _: i64) -> String {
+        "any text".into()
+    }
+}
+
 impl From<AcksSetting> for crate::protocol::produce::Acks {
     fn from(setting: AcksSetting) -> Self {
         match setting {
@@ -212,7 +438,7 @@ macro_rules! config {
 
         impl $name {
             /// Every key it has, in the order of their documentation.
-            pub const KEYS: &'static [Key] = &[$(Key { name: $key, about: $about, expects: || <$ty as Value>::expects($low, $high) },)*];
+            pub const KEYS: &'static [Key] = &[$(Key { name: $key, kind: <$ty as Value>::KIND, about: $about, expects: || <$ty as Value>::expects($low, $high) },)*];
 
             /// Sets one key as a properties file would.
             ///
@@ -260,10 +486,17 @@ config! {
         log_retention_bytes: Option<u64>, "log.retention.bytes", None, 0, LONG, "how many bytes of a partition are kept";
         log_retention_check_interval_ms: Duration, "log.retention.check.interval.ms", ms(300_000), 1, LONG, "how often retention looks";
         log_segment_delete_delay_ms: Duration, "log.segment.delete.delay.ms", ms(60_000), 0, LONG, "how long a deleted segment's files stay";
+        log_cleanup_policy: CleanupPolicy, "log.cleanup.policy", CleanupPolicy::Delete, 0, 0, "what becomes of records that nobody needs any more";
+        log_cleaner_backoff_ms: Duration, "log.cleaner.backoff.ms", ms(15_000), 0, LONG, "how long the cleaner rests when there is nothing to clean";
+        log_cleaner_min_cleanable_ratio: Ratio, "log.cleaner.min.cleanable.ratio", Ratio(5, 10), 0, 0, "how much of a compacted log must be dirty before it is cleaned";
+        log_cleaner_delete_retention_ms: Duration, "log.cleaner.delete.retention.ms", ms(24 * 3_600_000), 0, LONG, "how long a tombstone stays after it was first cleaned";
+        log_cleaner_min_compaction_lag_ms: Duration, "log.cleaner.min.compaction.lag.ms", ms(0), 0, LONG, "how old a record must be before it may be cleaned away";
+        log_cleaner_max_compaction_lag_ms: Duration, "log.cleaner.max.compaction.lag.ms", ms(i64::MAX as u64), 1, LONG, "how old a record may grow before its log is cleaned, dirty enough or not";
         log_message_timestamp_type: TimestampType, "log.message.timestamp.type", TimestampType::CreateTime, 0, 0, "whose time a record bears";
         message_max_bytes: u32, "message.max.bytes", 1_048_588, 0, INT, "how large a batch may be";
         min_insync_replicas: u32, "min.insync.replicas", 1, 1, INT, "how many replicas must be in sync for acks=all";
         unclean_leader_election_enable: bool, "unclean.leader.election.enable", false, 0, 0, "whether a replica that is not in sync may lead if no other can";
+        auto_create_topics_enable: bool, "auto.create.topics.enable", true, 0, 0, "whether a topic that a client asks for by name is created, if the client says that it may be";
         num_partitions: u32, "num.partitions", 1, 1, INT, "how many partitions a topic gets that does not say";
         default_replication_factor: u16, "default.replication.factor", 1, 1, 32_767, "how many replicas a topic gets that does not say";
         replica_lag_time_max_ms: Duration, "replica.lag.time.max.ms", ms(30_000), 0, LONG, "how long a follower may lag and stay in the ISR";
@@ -289,6 +522,23 @@ config! {
         metadata_log_segment_bytes: u64, "metadata.log.segment.bytes", 1 << 30, 14, INT, "how large a segment of the metadata log grows";
         metadata_log_max_record_bytes_between_snapshots: u64, "metadata.log.max.record.bytes.between.snapshots", 20 << 20, 1, LONG, "after how many bytes of records a metadata snapshot is taken";
         metadata_log_max_snapshot_interval_ms: Duration, "metadata.log.max.snapshot.interval.ms", ms(3_600_000), 0, LONG, "after how long a metadata snapshot is taken";
+        offsets_topic_num_partitions: u32, "offsets.topic.num.partitions", 50, 1, INT, "over how many partitions of __consumer_offsets groups are spread";
+        offsets_topic_replication_factor: u16, "offsets.topic.replication.factor", 3, 1, 32_767, "how many replicas __consumer_offsets has";
+        offsets_topic_segment_bytes: u64, "offsets.topic.segment.bytes", 100 << 20, 14, INT, "how large a segment of __consumer_offsets grows";
+        offsets_load_buffer_size: u32, "offsets.load.buffer.size", 5 << 20, 1, INT, "how much of its log a coordinator reads at once";
+        offset_metadata_max_bytes: u32, "offset.metadata.max.bytes", 4_096, 0, INT, "how much may be remembered with a committed offset";
+        offsets_commit_timeout_ms: Duration, "offsets.commit.timeout.ms", ms(5_000), 1, INT, "how long a group's record may take to be committed";
+        offsets_retention_minutes: u32, "offsets.retention.minutes", 7 * 24 * 60, 1, INT, "how long offsets are kept of a group that has no members";
+        offsets_retention_check_interval_ms: Duration, "offsets.retention.check.interval.ms", ms(600_000), 1, LONG, "how often offsets are looked for that are too old";
+        group_initial_rebalance_delay_ms: Duration, "group.initial.rebalance.delay.ms", ms(3_000), 0, INT, "how long the first members of a group wait for more";
+        group_min_session_timeout_ms: Duration, "group.min.session.timeout.ms", ms(6_000), 1, INT, "the least session.timeout.ms that a member may have";
+        group_max_session_timeout_ms: Duration, "group.max.session.timeout.ms", ms(1_800_000), 1, INT, "the greatest session.timeout.ms that a member may have";
+        group_max_size: u32, "group.max.size", INT as u32, 1, INT, "how many members a classic group may have";
+        group_consumer_heartbeat_interval_ms: Duration, "group.consumer.heartbeat.interval.ms", ms(5_000), 1, INT, "how often a member of a KIP-848 group is to tell that it lives";
+        group_consumer_session_timeout_ms: Duration, "group.consumer.session.timeout.ms", ms(45_000), 1, INT, "how long a silent member of a KIP-848 group counts as alive";
+        group_consumer_max_size: u32, "group.consumer.max.size", INT as u32, 1, INT, "how many members a KIP-848 group may have";
+        group_consumer_regex_refresh_interval_ms: Duration, "group.consumer.regex.refresh.interval.ms", ms(600_000), 10_000, INT, "how long what the regular expressions of a KIP-848 group fit counts at most until it is looked up again";
+        group_consumer_migration_policy: MigrationPolicy, "group.consumer.migration.policy", MigrationPolicy::Bidirectional, 0, 0, "which groups may be moved to the other protocol while their members go on";
     }
 }
 
@@ -330,6 +580,11 @@ config! {
         retention_ms: Option<Duration>, "retention.ms", Some(ms(7 * 24 * 3_600_000)), 0, LONG, "how long records are kept";
         retention_bytes: Option<u64>, "retention.bytes", None, 0, LONG, "how many bytes of a partition are kept";
         file_delete_delay_ms: Duration, "file.delete.delay.ms", ms(60_000), 0, LONG, "how long a deleted segment's files stay";
+        cleanup_policy: CleanupPolicy, "cleanup.policy", CleanupPolicy::Delete, 0, 0, "what becomes of records that nobody needs any more";
+        min_cleanable_dirty_ratio: Ratio, "min.cleanable.dirty.ratio", Ratio(5, 10), 0, 0, "how much of a compacted log must be dirty before it is cleaned";
+        delete_retention_ms: Duration, "delete.retention.ms", ms(24 * 3_600_000), 0, LONG, "how long a tombstone stays after it was first cleaned";
+        min_compaction_lag_ms: Duration, "min.compaction.lag.ms", ms(0), 0, LONG, "how old a record must be before it may be cleaned away";
+        max_compaction_lag_ms: Duration, "max.compaction.lag.ms", ms(i64::MAX as u64), 1, LONG, "how old a record may grow before its log is cleaned, dirty enough or not";
         message_timestamp_type: TimestampType, "message.timestamp.type", TimestampType::CreateTime, 0, 0, "whose time a record bears";
         max_message_bytes: u32, "max.message.bytes", 1_048_588, 0, INT, "how large a batch may be";
         min_insync_replicas: u32, "min.insync.replicas", 1, 1, INT, "how many replicas must be in sync for acks=all";
@@ -338,6 +593,30 @@ config! {
 }
 
 impl TopicConfig {
+    /// The broker's key that says what holds for topics that do not; `None` if there is no such key of topics.
+    pub fn broker_key(key: &str) -> Option<&'static str> {
+        Some(match key {
+            "segment.bytes" => "log.segment.bytes",
+            "segment.ms" => "log.roll.ms",
+            "index.interval.bytes" => "log.index.interval.bytes",
+            "flush.messages" => "log.flush.interval.messages",
+            "flush.ms" => "log.flush.interval.ms",
+            "retention.ms" => "log.retention.ms",
+            "retention.bytes" => "log.retention.bytes",
+            "file.delete.delay.ms" => "log.segment.delete.delay.ms",
+            "cleanup.policy" => "log.cleanup.policy",
+            "min.cleanable.dirty.ratio" => "log.cleaner.min.cleanable.ratio",
+            "delete.retention.ms" => "log.cleaner.delete.retention.ms",
+            "min.compaction.lag.ms" => "log.cleaner.min.compaction.lag.ms",
+            "max.compaction.lag.ms" => "log.cleaner.max.compaction.lag.ms",
+            "message.timestamp.type" => "log.message.timestamp.type",
+            "max.message.bytes" => "message.max.bytes",
+            "min.insync.replicas" => "min.insync.replicas",
+            "unclean.leader.election.enable" => "unclean.leader.election.enable",
+            _ => return None,
+        })
+    }
+
     /// What a topic is set to that says nothing of its own.
     pub fn of_broker(broker: &BrokerConfig) -> TopicConfig {
         TopicConfig {
@@ -349,6 +628,11 @@ impl TopicConfig {
             retention_ms: broker.log_retention_ms,
             retention_bytes: broker.log_retention_bytes,
             file_delete_delay_ms: broker.log_segment_delete_delay_ms,
+            cleanup_policy: broker.log_cleanup_policy,
+            min_cleanable_dirty_ratio: broker.log_cleaner_min_cleanable_ratio,
+            delete_retention_ms: broker.log_cleaner_delete_retention_ms,
+            min_compaction_lag_ms: broker.log_cleaner_min_compaction_lag_ms,
+            max_compaction_lag_ms: broker.log_cleaner_max_compaction_lag_ms,
             message_timestamp_type: broker.log_message_timestamp_type,
             max_message_bytes: broker.message_max_bytes,
             min_insync_replicas: broker.min_insync_replicas,
@@ -395,6 +679,18 @@ config! {
         reconnect_backoff_ms: Duration, "reconnect.backoff.ms", ms(50), 0, LONG, "how long to rest before connecting again";
         reconnect_backoff_max_ms: Duration, "reconnect.backoff.max.ms", ms(1_000), 0, LONG, "how long to rest at most";
         metadata_max_age_ms: Duration, "metadata.max.age.ms", ms(300_000), 0, LONG, "how old the view of the cluster may grow";
+        client_id: Text, "client.id", Text::default(), 0, 0, "what it is called at brokers; its member id begins so";
+        group_id: Text, "group.id", Text::default(), 0, 0, "the group it is a member of";
+        group_instance_id: Text, "group.instance.id", Text::default(), 0, 0, "its lasting name in the group, if it is a static member (KIP-345)";
+        group_protocol: GroupProtocolChoice, "group.protocol", GroupProtocolChoice::Classic, 0, 0, "which group protocol it speaks (KIP-848)";
+        group_remote_assignor: Text, "group.remote.assignor", Text::default(), 0, 0, "which assignor of its coordinator it would like (KIP-848); any, if empty";
+        partition_assignment_strategy: Assignors, "partition.assignment.strategy", Assignors::default(), 0, 0, "how partitions are assigned, the way it likes best first";
+        session_timeout_ms: Duration, "session.timeout.ms", ms(45_000), 1, INT, "how long it may be silent and stay a member";
+        heartbeat_interval_ms: Duration, "heartbeat.interval.ms", ms(3_000), 1, INT, "how often it tells that it lives";
+        max_poll_interval_ms: Duration, "max.poll.interval.ms", ms(300_000), 1, INT, "how long its application may take between two polls and stay a member";
+        enable_auto_commit: bool, "enable.auto.commit", true, 0, 0, "whether it commits by itself what its application was given by the poll before";
+        auto_commit_interval_ms: Duration, "auto.commit.interval.ms", ms(5_000), 0, INT, "how often it does";
+        default_api_timeout_ms: Duration, "default.api.timeout.ms", ms(60_000), 0, INT, "how long a commit that is waited for is tried";
     }
 }
 
@@ -417,9 +713,51 @@ mod tests {
     }
 
     #[test]
+    fn a_ratio_is_written_in_decimals_and_is_at_most_one() {
+        let mut config = TopicConfig::default();
+        for (text, ratio) in
+            [("0.25", Ratio(25, 100)), ("1", Ratio(1, 1)), ("1.0", Ratio(10, 10)), (".5", Ratio(5, 10))]
+        {
+            assert_eq!(config.set("min.cleanable.dirty.ratio", text), Ok(()), "{text}");
+            assert_eq!(config.min_cleanable_dirty_ratio, ratio);
+        }
+        for text in ["1.1", "-0.5", "half", ".", "", "0.5.5"] {
+            assert!(config.set("min.cleanable.dirty.ratio", text).is_err(), "{text}");
+        }
+        assert_eq!(Ratio(25, 100).show(), "0.25");
+        assert_eq!(Ratio(10, 10).show(), "1.0");
+    }
+
+    #[test]
+    fn a_cleanup_policy_is_a_list_in_any_order() {
+        let mut config = TopicConfig::default();
+        assert_eq!(config.set("cleanup.policy", "delete, compact"), Ok(()));
+        assert_eq!(config.get("cleanup.policy").as_deref(), Some("compact,delete"));
+        assert!(config.cleanup_policy.compacts() && config.cleanup_policy.deletes());
+        assert!(config.set("cleanup.policy", "compress").is_err());
+    }
+
+    #[test]
     fn a_topic_inherits_from_its_broker() {
         let mut broker = BrokerConfig::default();
         broker.set("log.segment.bytes", "4096").expect("in bounds");
         assert_eq!(TopicConfig::of_broker(&broker).segment_bytes, 4096);
+    }
+
+    #[test]
+    fn every_key_of_a_topic_has_one_of_its_broker() {
+        for key in TopicConfig::KEYS {
+            let name = TopicConfig::broker_key(key.name).expect(key.name);
+            let mut broker = BrokerConfig::default();
+            let before = TopicConfig::of_broker(&broker).get(key.name);
+            let others = ["17", "0.25", "true", "compact", "LogAppendTime"];
+            let other = others.iter().find(|other| broker.set(name, other).is_ok()).expect(name);
+            let after = TopicConfig::of_broker(&broker);
+            assert_eq!(after.get(key.name).as_deref(), Some(*other), "{name}");
+            let changed = TopicConfig::KEYS.iter().filter(|it| {
+                after.get(it.name) != TopicConfig::of_broker(&BrokerConfig::default()).get(it.name)
+            });
+            assert_eq!(changed.map(|it| it.name).collect::<Vec<_>>(), [key.name], "{before:?}");
+        }
     }
 }

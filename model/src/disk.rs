@@ -59,6 +59,8 @@ pub enum FileKind {
     ProducerSnapshot(Offset),
     /// `00000000000000000042-0000000007.checkpoint`: the metadata image as of an end offset and its epoch
     MetadataSnapshot(Offset, LeaderEpoch),
+    /// `cleaner-offset-checkpoint`
+    CleanerOffsets,
 }
 
 /// A stage in the life of a file, Kafka's file name suffix.
@@ -119,6 +121,7 @@ impl fmt::Display for FileName {
             FileKind::RecoveryPoints => f.write_str("recovery-point-offset-checkpoint"),
             FileKind::HighWatermarks => f.write_str("replication-offset-checkpoint"),
             FileKind::LogStarts => f.write_str("log-start-offset-checkpoint"),
+            FileKind::CleanerOffsets => f.write_str("cleaner-offset-checkpoint"),
             FileKind::QuorumState => f.write_str("quorum-state"),
             FileKind::PartitionMetadata => f.write_str("partition.metadata"),
             FileKind::LeaderEpochs => f.write_str("leader-epoch-checkpoint"),

@@ -21,8 +21,8 @@ use crate::{
     protocol::{ErrorCode, TopicName, produce::Acks},
     time::Timestamp,
     units::{
-        BrokerEpoch, Incarnation, LeaderEpoch, NodeId, NodeSet, Offset, PartitionEpoch, ProducerEpoch,
-        ProducerId, Sequence, TopicId, TopicPartition,
+        BrokerEpoch, GroupId, Incarnation, InstanceId, LeaderEpoch, MemberId, NodeId, NodeSet, Offset,
+        PartitionEpoch, ProducerEpoch, ProducerId, Sequence, TopicId, TopicPartition,
     },
 };
 
@@ -61,6 +61,27 @@ impl Serialize for Payload {
             Ok(text) => s.serialize_str(text.trim_end_matches('.')),
             Err(_) => s.serialize_u64(self.0.len() as u64),
         }
+    }
+}
+
+/// As it was written down: without the dots that filled it up. Of what was no text only the length is left.
+impl<'de> Deserialize<'de> for Payload {
+    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Payload, D::Error> {
+        struct Written;
+        impl serde::de::Visitor<'_> for Written {
+            type Value = Payload;
+            fn expecting(&self, f: &mut Formatter<'_>) -> fmt::Result {
+                f.write_str("a text or a length")
+            }
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Payload, E> {
+                Ok(Payload(Bytes::copy_from_slice(text.as_bytes())))
+            }
+            fn visit_u64<E: serde::de::Error>(self, len: u64) -> Result<Payload, E> {
+                const MOST: u64 = 1 << 20;
+                Ok(Payload(alloc::vec![0xff; len.min(MOST) as usize].into()))
+            }
+        }
+        d.deserialize_any(Written)
     }
 }
 
@@ -105,6 +126,16 @@ pub enum TruncateReason {
     Snapshot,
 }
 
+/// Why a log is not compacted any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Uncleanable {
+    /// The disk has lost bits of it.
+    Corrupt,
+    /// It holds a compressed batch, into which nobody here looks. Kafka would decompress it.
+    Compressed,
+}
+
 /// What a quorum member is (KIP-595, KIP-996).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -121,6 +152,112 @@ pub enum QuorumRole {
     Leader,
     /// Follows a leader.
     Follower,
+}
+
+/// How a group stands (Kafka: `ClassicGroupState` and `ConsumerGroupState`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GroupState {
+    /// Nobody is in it.
+    Empty,
+    /// Classic: members are to join again.
+    PreparingRebalance,
+    /// Classic: all have joined; the leader is to say who does what.
+    CompletingRebalance,
+    /// Everybody knows what to do.
+    Stable,
+    /// It is gone.
+    Dead,
+    /// KIP-848: who is to own what is being worked out.
+    Assigning,
+    /// KIP-848: members give up and take over.
+    Reconciling,
+}
+
+/// Why the members of a classic group are to join again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RebalanceReason {
+    /// Somebody new has come.
+    MemberJoined,
+    /// A member has another subscription, or the leader asks for it.
+    MemberRejoined,
+    /// A member has left.
+    MemberLeft,
+    /// A member was silent for too long.
+    SessionExpired,
+    /// A member has not asked for its share in time.
+    SyncExpired,
+    /// What the leader said could not be written down.
+    NotWritten,
+    /// Too many members were read from the log.
+    TooManyMembers,
+    /// A topic that members read has come, gone or grown (KIP-848: the coordinator sees to that).
+    TopicsChanged,
+}
+
+/// Why a coordinator strikes a member off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RemovalReason {
+    /// It said so.
+    Left,
+    /// It was silent for too long.
+    SessionExpired,
+    /// It did not join again in time.
+    RebalanceExpired,
+    /// It did not ask for its share in time.
+    SyncExpired,
+    /// Another process has its `group.instance.id`.
+    Replaced,
+}
+
+/// Why a coordinator forgets an offset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ForgetReason {
+    /// Nobody has needed it for too long (KIP-211).
+    Expired,
+    /// An operator wants it so.
+    Deleted,
+    /// The topic is gone.
+    TopicDeleted,
+}
+
+/// How a consumer knows that it is no member any more, or has to join again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MembershipEnd {
+    /// The group is to be balanced anew; it stays a member.
+    Rebalance,
+    /// The coordinator does not know it, or its generation is over.
+    Fenced,
+    /// No coordinator has answered for `session.timeout.ms`.
+    SessionExpired,
+    /// Its application has not polled for `max.poll.interval.ms`.
+    PollTooLate,
+    /// It leaves by itself.
+    Left,
+    /// Another process has its `group.instance.id`: it cannot go on.
+    InstanceFenced,
+    /// The coordinator will not have it for another reason: it cannot go on (KIP-848).
+    Refused,
+}
+
+/// What a consumer commits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CommitReason {
+    /// `enable.auto.commit`: what the application was given by the polls before this one.
+    Auto,
+    /// The application waits for it.
+    Sync,
+    /// The application does not wait for it.
+    Async,
+    /// Before partitions are given up.
+    Revoked,
+    /// Before it ends.
+    Closed,
 }
 
 /// How far a broker's life has come (Kafka: `BrokerState`).
@@ -160,6 +297,8 @@ pub struct PartitionState {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SeekReason {
+    /// Its group has come so far.
+    Committed,
     /// It had no position: `auto.offset.reset`.
     Reset,
     /// Its position was out of range: `auto.offset.reset`.
@@ -203,8 +342,7 @@ impl Names for Nameless {
 }
 
 /// A fact that a node states about itself.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
-#[serde(untagged)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Event {
     /// `leader.start`: A broker begins to lead a partition.
     LeaderStarted {
@@ -315,7 +453,9 @@ pub enum Event {
         clean: bool,
         /// How many bytes of a torn tail were cut off.
         cut: u64,
-        /// The CRC of its last batch.
+        /// The epoch of its last batch.
+        last_epoch: Option<LeaderEpoch>,
+        /// The CRC of its last batch: a batch sent again to another leader has the same.
         last_crc: Option<u32>,
     },
     /// `hw.advance`: A leader moves its high watermark: what is below may be read and is acknowledged.
@@ -802,6 +942,193 @@ pub enum Event {
         /// In which epoch.
         epoch: LeaderEpoch,
     },
+    /// `group.load`: A broker has read a partition of `__consumer_offsets` that it leads, and looks after its groups.
+    CoordinatorLoaded {
+        /// Which partition.
+        partition: TopicPartition,
+        /// The leader epoch it was read in.
+        epoch: LeaderEpoch,
+        /// Up to which offset.
+        end: Offset,
+        /// How many groups there are.
+        groups: u32,
+    },
+    /// `group.unload`: A broker does not look after the groups of a partition any more.
+    CoordinatorUnloaded {
+        /// Which partition.
+        partition: TopicPartition,
+        /// The leader epoch it was read in.
+        epoch: LeaderEpoch,
+    },
+    /// `group.state`: A coordinator moves a group to another state or generation.
+    GroupStateChanged {
+        /// Which group.
+        group: GroupId,
+        /// By which partition's coordinator.
+        partition: TopicPartition,
+        /// The leader epoch it was read in.
+        coordinator: LeaderEpoch,
+        /// To which state.
+        state: GroupState,
+        /// The generation, or the group epoch (KIP-848).
+        generation: i32,
+        /// Who is in it.
+        members: Vec<MemberId>,
+    },
+    /// `group.rebalance`: A coordinator has a group's members join again.
+    RebalanceStarted {
+        /// Which group.
+        group: GroupId,
+        /// The generation that ends.
+        generation: i32,
+        /// Why.
+        why: RebalanceReason,
+    },
+    /// `group.join`: A coordinator takes in a member.
+    MemberAdded {
+        /// Of which group.
+        group: GroupId,
+        /// Its id.
+        member: MemberId,
+        /// Its `group.instance.id`.
+        instance: Option<InstanceId>,
+        /// Whose process it is.
+        node: NodeId,
+    },
+    /// `group.leave`: A coordinator strikes a member off.
+    MemberRemoved {
+        /// Of which group.
+        group: GroupId,
+        /// Its id.
+        member: MemberId,
+        /// Why.
+        why: RemovalReason,
+    },
+    /// `group.commit`: A coordinator takes a committed offset into its log.
+    OffsetAccepted {
+        /// Of which group.
+        group: GroupId,
+        /// In which partition.
+        partition: TopicPartition,
+        /// The next offset to read.
+        offset: Offset,
+        /// Who says so; empty for who is in no group.
+        member: MemberId,
+        /// In which generation or member epoch.
+        generation: i32,
+        /// By which partition's coordinator.
+        by: TopicPartition,
+        /// The leader epoch it was read in.
+        coordinator: LeaderEpoch,
+        /// Where its record stands.
+        at: Offset,
+    },
+    /// `group.forget`: A coordinator writes down that a committed offset is to be forgotten.
+    OffsetForgotten {
+        /// Of which group.
+        group: GroupId,
+        /// In which partition.
+        partition: TopicPartition,
+        /// Why.
+        why: ForgetReason,
+    },
+    /// `member.join`: A consumer is told that it is a member of a generation.
+    GroupJoined {
+        /// Of which group.
+        group: GroupId,
+        /// As whom.
+        member: MemberId,
+        /// Which generation, or member epoch.
+        generation: i32,
+        /// Whether it assigns.
+        leads: bool,
+    },
+    /// `member.lost`: A consumer is told, or finds, that it is no member any more, or that it must join again.
+    MembershipLost {
+        /// Of which group.
+        group: GroupId,
+        /// As whom.
+        member: MemberId,
+        /// In which generation.
+        generation: i32,
+        /// How it knows.
+        why: MembershipEnd,
+    },
+    /// `member.own`: A consumer's application is told which partitions it owns now.
+    PartitionsOwned {
+        /// Of which group.
+        group: GroupId,
+        /// As whom.
+        member: MemberId,
+        /// In which generation.
+        generation: i32,
+        /// All of them.
+        partitions: Vec<TopicPartition>,
+        /// Whether what it has no longer was taken from it before it could commit (`onPartitionsLost`).
+        lost: bool,
+    },
+    /// `consume.process`: A consumer's application is done with records.
+    Processed {
+        /// Of which partition.
+        partition: TopicPartition,
+        /// The first.
+        from: Offset,
+        /// One past the last.
+        to: Offset,
+    },
+    /// `commit.send`: A consumer sends a commit.
+    CommitSent {
+        /// Of which group.
+        group: GroupId,
+        /// In which partition.
+        partition: TopicPartition,
+        /// The next offset to read.
+        offset: Offset,
+        /// As whom.
+        member: MemberId,
+        /// In which generation.
+        generation: i32,
+        /// For what.
+        why: CommitReason,
+    },
+    /// `commit.ack`: A consumer is told that a commit was taken.
+    CommitAcked {
+        /// Of which group.
+        group: GroupId,
+        /// In which partition.
+        partition: TopicPartition,
+        /// The next offset to read.
+        offset: Offset,
+    },
+    /// `commit.fail`: A consumer is told, or must assume, that a commit was not taken.
+    CommitFailed {
+        /// Of which group.
+        group: GroupId,
+        /// In which partition.
+        partition: TopicPartition,
+        /// The next offset to read.
+        offset: Offset,
+        /// Why.
+        error: ErrorCode,
+        /// Whether it tries again.
+        retried: bool,
+    },
+    /// `commit.ask`: A consumer asks how far its group has come.
+    CommittedAsked {
+        /// Which group.
+        group: GroupId,
+        /// In which partitions.
+        partitions: Vec<TopicPartition>,
+    },
+    /// `commit.told`: A consumer is told how far its group has come.
+    CommittedTold {
+        /// Which group.
+        group: GroupId,
+        /// In which partition.
+        partition: TopicPartition,
+        /// The next offset to read; nothing if it never committed.
+        offset: Option<Offset>,
+    },
     /// `admin.done`: An operator's request was answered.
     AdminDone {
         /// What was asked.
@@ -820,6 +1147,43 @@ pub enum Event {
     Halted {
         /// Why.
         why: Halt,
+    },
+    /// `log.cleaned`: A log was compacted: of each key the newest record is left.
+    LogCleaned {
+        /// Which log.
+        partition: TopicPartition,
+        /// Where its dirty part began; what lies before was looked through, too.
+        from: Offset,
+        /// Where it ended: below, no key of the dirty part has an older record.
+        to: Offset,
+        /// How many records below `to` are left.
+        kept: u64,
+        /// How many were taken out.
+        dropped: u64,
+    },
+    /// `log.uncleanable`: A log cannot be compacted, and is left as it is.
+    LogUncleanable {
+        /// Which log.
+        partition: TopicPartition,
+        /// Why.
+        why: Uncleanable,
+    },
+    /// `group.reconcile`: A coordinator moves a member of a KIP-848 group to another epoch or assignment.
+    MemberReconciled {
+        /// Of which group.
+        group: GroupId,
+        /// Who.
+        member: MemberId,
+        /// By which partition's coordinator.
+        by: TopicPartition,
+        /// The leader epoch it was read in.
+        coordinator: LeaderEpoch,
+        /// To which member epoch.
+        epoch: i32,
+        /// What it owns, or is told to own, each with the member epoch in which it was given (KIP-1251).
+        assigned: Vec<(TopicPartition, i32)>,
+        /// What it is told to give up, likewise.
+        revoking: Vec<(TopicPartition, i32)>,
     },
 }
 
@@ -919,9 +1283,29 @@ kinds! {
     ReadFailed = "consume.fail", "A consumer cannot go on in a partition until its application seeks.";
     OffsetListed = "consume.offset", "A client is told an offset by ListOffsets.";
     MetadataLearned = "client.metadata", "A client learns of a partition's leader.";
+    CoordinatorLoaded = "group.load", "A broker has read a partition of `__consumer_offsets` that it leads, and looks after its groups.";
+    CoordinatorUnloaded = "group.unload", "A broker does not look after the groups of a partition any more.";
+    GroupStateChanged = "group.state", "A coordinator moves a group to another state or generation.";
+    RebalanceStarted = "group.rebalance", "A coordinator has a group's members join again.";
+    MemberAdded = "group.join", "A coordinator takes in a member.";
+    MemberRemoved = "group.leave", "A coordinator strikes a member off.";
+    OffsetAccepted = "group.commit", "A coordinator takes a committed offset into its log.";
+    OffsetForgotten = "group.forget", "A coordinator writes down that a committed offset is to be forgotten.";
+    GroupJoined = "member.join", "A consumer is told that it is a member of a generation.";
+    MembershipLost = "member.lost", "A consumer is told, or finds, that it is no member any more, or that it must join again.";
+    PartitionsOwned = "member.own", "A consumer's application is told which partitions it owns now.";
+    Processed = "consume.process", "A consumer's application is done with records.";
+    CommitSent = "commit.send", "A consumer sends a commit.";
+    CommitAcked = "commit.ack", "A consumer is told that a commit was taken.";
+    CommitFailed = "commit.fail", "A consumer is told, or must assume, that a commit was not taken.";
+    CommittedAsked = "commit.ask", "A consumer asks how far its group has come.";
+    CommittedTold = "commit.told", "A consumer is told how far its group has come.";
     AdminDone = "admin.done", "An operator's request was answered.";
     DiskFailed = "disk.fail", "A disk operation failed.";
     Halted = "node.halt", "A process ends itself.";
+    LogCleaned = "log.cleaned", "A log was compacted: of each key the newest record is left.";
+    LogUncleanable = "log.uncleanable", "A log cannot be compacted, and is left as it is.";
+    MemberReconciled = "group.reconcile", "A coordinator moves a member of a KIP-848 group to another epoch or assignment.";
 }
 
 impl Event {
@@ -938,6 +1322,8 @@ impl Event {
             | Event::SegmentRolled { partition, .. }
             | Event::LogStartMoved { partition, .. }
             | Event::Recovered { partition, .. }
+            | Event::LogCleaned { partition, .. }
+            | Event::LogUncleanable { partition, .. }
             | Event::HighWatermarkAdvanced { partition, .. }
             | Event::HighWatermarkAdopted { partition, .. }
             | Event::HighWatermarkRestored { partition, .. }
@@ -961,8 +1347,38 @@ impl Event {
             | Event::TruncationDetected { partition, .. }
             | Event::ReadFailed { partition, .. }
             | Event::OffsetListed { partition, .. }
+            | Event::CoordinatorLoaded { partition, .. }
+            | Event::CoordinatorUnloaded { partition, .. }
+            | Event::OffsetAccepted { partition, .. }
+            | Event::OffsetForgotten { partition, .. }
+            | Event::Processed { partition, .. }
+            | Event::CommitSent { partition, .. }
+            | Event::CommitAcked { partition, .. }
+            | Event::CommitFailed { partition, .. }
+            | Event::CommittedTold { partition, .. }
             | Event::MetadataLearned { partition, .. } => Some(*partition),
             Event::RecordFailed { partition, .. } => *partition,
+            _ => None,
+        }
+    }
+
+    /// The consumer group that an event is about, if it is about one.
+    pub fn group(&self) -> Option<&GroupId> {
+        match self {
+            Event::GroupStateChanged { group, .. }
+            | Event::RebalanceStarted { group, .. }
+            | Event::MemberAdded { group, .. }
+            | Event::MemberRemoved { group, .. }
+            | Event::OffsetAccepted { group, .. }
+            | Event::OffsetForgotten { group, .. }
+            | Event::GroupJoined { group, .. }
+            | Event::MembershipLost { group, .. }
+            | Event::PartitionsOwned { group, .. }
+            | Event::CommitSent { group, .. }
+            | Event::CommitAcked { group, .. }
+            | Event::CommitFailed { group, .. }
+            | Event::CommittedAsked { group, .. }
+            | Event::CommittedTold { group, .. } => Some(group),
             _ => None,
         }
     }
@@ -1014,6 +1430,13 @@ impl fmt::Display for Named<'_, Vec<TopicPartition>> {
     }
 }
 
+impl fmt::Display for Named<'_, Vec<(TopicPartition, i32)>> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let partitions: Vec<TopicPartition> = self.1.iter().map(|(partition, _)| *partition).collect();
+        Named(self.0, &partitions).fmt(f)
+    }
+}
+
 /// `@1226`, or nothing.
 struct At<'a>(&'a Option<Offset>);
 
@@ -1043,12 +1466,19 @@ macro_rules! words {
 }
 
 words! {
+    Uncleanable { Corrupt = "corrupt", Compressed = "compressed", }
     TruncateReason { Diverged = "diverged", OutOfRange = "out of range", Snapshot = "snapshot", }
     LogStartReason { Retention = "retention", DeleteRecords = "delete records", Leader = "leader", Snapshot = "snapshot", }
-    SeekReason { Reset = "reset", OutOfRange = "out of range", Asked = "asked", Truncated = "truncated", }
+    SeekReason { Reset = "reset", Committed = "committed", OutOfRange = "out of range", Asked = "asked", Truncated = "truncated", }
     ReadFailure { NoOffsetForPartition = "NO_OFFSET_FOR_PARTITION", OffsetOutOfRange = "OFFSET_OUT_OF_RANGE", LogTruncation = "LOG_TRUNCATION", }
     QuorumRole { Unattached = "unattached", Prospective = "prospective", Candidate = "candidate", Resigned = "resigned", Leader = "leader", Follower = "follower", }
     BrokerState { Recovery = "recovery", Starting = "starting", Running = "running", PendingControlledShutdown = "pending controlled shutdown", ShuttingDown = "shutting down", }
+    GroupState { Empty = "Empty", PreparingRebalance = "PreparingRebalance", CompletingRebalance = "CompletingRebalance", Stable = "Stable", Dead = "Dead", Assigning = "Assigning", Reconciling = "Reconciling", }
+    RebalanceReason { MemberJoined = "a member joined", MemberRejoined = "a member joined again", MemberLeft = "a member left", SessionExpired = "a member was silent", SyncExpired = "a member did not sync", NotWritten = "the assignment was not written", TooManyMembers = "too many members", TopicsChanged = "a topic changed", }
+    RemovalReason { Left = "left", SessionExpired = "silent for too long", RebalanceExpired = "did not join again", SyncExpired = "did not sync", Replaced = "replaced", }
+    ForgetReason { Expired = "expired", Deleted = "deleted", TopicDeleted = "topic deleted", }
+    MembershipEnd { Rebalance = "rebalance", Fenced = "fenced", SessionExpired = "no coordinator", PollTooLate = "polled too late", Left = "left", InstanceFenced = "instance fenced", Refused = "refused", }
+    CommitReason { Auto = "auto", Sync = "sync", Async = "async", Revoked = "revoked", Closed = "closed", }
     Halt { Shutdown = "shutdown", DiskFailed = "disk failed", }
     DiskError { Io = "I/O error", Full = "no space left", NotFound = "not found", }
 }
@@ -1203,9 +1633,73 @@ impl fmt::Display for Shown<'_> {
             Event::MetadataLearned { partition, leader, epoch } => {
                 write!(f, "{} leader {} epoch {epoch}", Named(n, partition), Named(n, leader))
             }
+            Event::CoordinatorLoaded { partition, epoch, end, groups } => {
+                write!(f, "{} epoch {epoch} to {end}, {groups} groups", Named(n, partition))
+            }
+            Event::CoordinatorUnloaded { partition, epoch } => {
+                write!(f, "{} epoch {epoch}", Named(n, partition))
+            }
+            Event::GroupStateChanged { group, state, generation, members, .. } => {
+                write!(f, "{group} {state} generation {generation}, {} members", members.len())
+            }
+            Event::RebalanceStarted { group, generation, why } => {
+                write!(f, "{group} after generation {generation}: {why}")
+            }
+            Event::MemberAdded { group, member, instance, node } => {
+                write!(f, "{group} {member} of {}", Named(n, node))?;
+                instance.as_ref().map_or(Ok(()), |instance| write!(f, " as {instance}"))
+            }
+            Event::MemberRemoved { group, member, why } => write!(f, "{group} {member}: {why}"),
+            Event::OffsetAccepted { group, partition, offset, generation, .. } => {
+                write!(f, "{group} {} @{offset} generation {generation}", Named(n, partition))
+            }
+            Event::OffsetForgotten { group, partition, why } => {
+                write!(f, "{group} {}: {why}", Named(n, partition))
+            }
+            Event::GroupJoined { group, member, generation, leads } => {
+                write!(
+                    f,
+                    "{group} as {member} generation {generation}{}",
+                    if *leads { ", leads" } else { "" }
+                )
+            }
+            Event::MembershipLost { group, generation, why, .. } => {
+                write!(f, "{group} generation {generation}: {why}")
+            }
+            Event::PartitionsOwned { group, generation, partitions, lost, .. } => write!(
+                f,
+                "{group} generation {generation}: {}{}",
+                Named(n, partitions),
+                if *lost { " (lost)" } else { "" }
+            ),
+            Event::Processed { partition, from, to } => write!(f, "{} @{from}..{to}", Named(n, partition)),
+            Event::CommitSent { group, partition, offset, generation, why, .. } => {
+                write!(f, "{group} {} @{offset} generation {generation} ({why})", Named(n, partition))
+            }
+            Event::CommitAcked { group, partition, offset } => {
+                write!(f, "{group} {} @{offset}", Named(n, partition))
+            }
+            Event::CommitFailed { group, partition, offset, error, retried } => write!(
+                f,
+                "{group} {} @{offset} {error}{}",
+                Named(n, partition),
+                if *retried { ", again" } else { "" }
+            ),
+            Event::CommittedAsked { group, partitions } => write!(f, "{group} {}", Named(n, partitions)),
+            Event::CommittedTold { group, partition, offset } => {
+                write!(f, "{group} {} {}", Named(n, partition), At(offset))
+            }
             Event::AdminDone { what, error } => write!(f, "{what}{}", Failed(error)),
             Event::DiskFailed { file, error } => write!(f, "{file} {}", error),
             Event::Halted { why } => write!(f, "{}", why),
+            Event::LogCleaned { partition, from, to, kept, dropped } => {
+                write!(f, "{} {from}..{to}, {kept} kept, {dropped} dropped", Named(n, partition))
+            }
+            Event::LogUncleanable { partition, why } => write!(f, "{} ({})", Named(n, partition), why),
+            Event::MemberReconciled { group, member, epoch, assigned, revoking, .. } => {
+                write!(f, "{group} {member} epoch {epoch}: {}", Named(n, assigned))?;
+                if revoking.is_empty() { Ok(()) } else { write!(f, ", gives up {}", Named(n, revoking)) }
+            }
         }
     }
 }

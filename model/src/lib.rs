@@ -34,6 +34,9 @@ pub mod quorum;
 pub mod replicated;
 pub mod controller;
 
+// The coordination plane.
+pub mod group;
+
 // The clients.
 pub mod client;
 pub mod producer;

@@ -42,6 +42,8 @@ impl Channel {
     pub const HEARTBEAT: Channel = Channel(2);
     /// Votes and other quorum requests.
     pub const QUORUM: Channel = Channel(3);
+    /// A consumer's to the coordinator of its group, where a JoinGroup may wait for minutes.
+    pub const GROUP: Channel = Channel(5);
 }
 
 /// A connection as its server side knows it: unique within a world for all time.

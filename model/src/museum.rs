@@ -247,6 +247,69 @@ museum! {
     BufferedMessagesUnsequenced = "buffered-messages-unsequenced", "sarama #3354", "no_duplicates",
         "a batch without a number is appended as often as it is sent";
 
+    /// KAFKA-2555: a coordinator takes a commit from anybody.
+    OffsetCommitGenerationUnchecked = "offset-commit-generation-unchecked", "KAFKA-2555", "commits_are_fenced",
+        "a member that is none any more takes back how far its group has come";
+    /// KAFKA-10284: the new id of a static member is not written down.
+    StaticRejoinNotPersisted = "static-rejoin-not-persisted", "KAFKA-10284", "fenced_members_were_replaced",
+        "after a failover a static member that had been restarted is fenced by its own former process";
+    /// KAFKA-7909: a member that was given an id and did not come back is waited for.
+    PendingMemberBlocksRebalance = "pending-member-blocks-rebalance", "KAFKA-7909", "groups_become_stable",
+        "a group never gets to its next generation";
+    /// KAFKA-5600: a coordinator that reads its log in pieces keeps the first of what they say of a group.
+    CoordinatorLoadInstallsPerBuffer = "coordinator-load-installs-per-buffer", "KAFKA-5600", "coordinator_state_matches_log",
+        "after a failover a group is where it was long ago";
+    /// KAFKA-15468: a change of the ISR has an active coordinator read its log anew.
+    ResourceManagerReloadOnIsrChange = "resource-manager-reload-on-isr-change", "KAFKA-15468", "committed_offsets_are_kept",
+        "a coordinator forgets what was committed in its own epoch";
+    /// Jepsen's note on Bufstream 0.1.0: a consumer commits what its application has only just been given.
+    AutocommitIncludesCurrentPoll = "autocommit-includes-current-poll", "Jepsen, Bufstream 0.1.0", "commits_follow_processing",
+        "records that nobody has worked on count as done";
+    /// KAFKA-10614: what is to be done when the leadership of a groups' partition is lost is done late, when it is won
+    /// again.
+    CoordinatorLoadUnloadReordered = "coordinator-load-unload-reordered", "KAFKA-10614", "coordinators_are_there",
+        "a broker lets go of groups that it has only just taken over";
+    /// KAFKA-9801: a static member that is back while the others are told their shares joins without a rebalance.
+    StaticJoinDuringCompletingGetsEmpty = "static-join-during-completing-gets-empty", "KAFKA-9801", "groups_become_stable",
+        "a member is given nothing, and partitions that were meant for it have no owner";
+    /// KAFKA-8069: an offset without a time at which it expires is loaded as one that expired long ago.
+    DefaultExpireTimestampLoadedAsReal = "default-expire-timestamp-loaded-as-real", "KAFKA-8069", "coordinator_state_matches_log",
+        "after a failover the committed offsets of a group are thrown away";
+    /// KAFKA-12984: a cooperative member that was thrown out keeps what it owned, and says so when it joins again.
+    CooperativeStaleOwnedPartitions = "cooperative-stale-owned-partitions", "KAFKA-12984", "one_owner_per_partition",
+        "a member reads partitions that were given to others while it was out";
+    /// KAFKA-9140: a member that is fenced when its share has come waits for the answer it has had already.
+    RejoinNotRetried = "rejoin-not-retried", "KAFKA-9140", "groups_become_stable",
+        "a member never joins again";
+    /// librdkafka #2782: what a member stored of a partition is not dropped with it, and committed when it is back.
+    StoredOffsetSurvivesRevoke = "stored-offset-survives-revoke", "librdkafka #2782", "commits_follow_processing",
+        "a group goes on where one of its members had been long ago, done with it or not";
+    /// KAFKA-10793: a search for the coordinator that came to nothing counts as still on.
+    CoordinatorSearchNotCleared = "coordinator-search-not-cleared", "KAFKA-10793", "groups_become_stable",
+        "a member never finds its coordinator again";
+    /// KAFKA-6593: who waits for a commit is not told that the coordinator is gone.
+    CommitSyncBlocksOnDisconnect = "commit-sync-blocks-on-disconnect", "KAFKA-6593", "groups_become_stable",
+        "an application waits for ever, and its member is thrown out";
+    /// KAFKA-2978: records that came before a rebalance, and were dropped in it, still keep a partition from being
+    /// fetched.
+    FetchedPositionOutlivesRebalance = "fetched-position-outlives-rebalance", "KAFKA-2978", "consumers_reach_the_end",
+        "a member owns a partition and reads nothing of it";
+    /// KAFKA-2342: the answer to a fetch from before a rebalance moves the position that was given after it.
+    FetchAcrossRebalanceMovesPosition = "fetch-across-rebalance-moves-position", "KAFKA-2342", "reads_never_go_back",
+        "a member begins where it had been, and not where its group is";
+    /// KAFKA-20634: a coordinator that is none any more takes its follower's high watermark for its own.
+    CoordinatorTrustsFollowerHw = "coordinator-trusts-follower-hw", "KAFKA-20634", "committed_offsets_never_go_back",
+        "a commit is acknowledged although it was cut off";
+    /// librdkafka #5586: who asks the wrong broker how far its group is does not ask the right one.
+    OffsetFetchNotRetried = "offset-fetch-not-retried", "librdkafka #5586", "consumers_reach_the_end",
+        "a member owns a partition and never begins to read it";
+    /// KAFKA-16371: a commit of which a part is refused leaves the rest pending for ever.
+    PendingCommitLeak = "pending-commit-leak", "KAFKA-16371", "consumers_reach_the_end",
+        "nobody is told any more how far a group is in a partition";
+    /// KAFKA-14196: a member reads on while it commits for the last time before it gives its partitions up.
+    FetchContinuesDuringRevokeCommit = "fetch-continues-during-revoke-commit", "KAFKA-14196", "groups_begin_where_they_committed",
+        "records are worked on that the next owner is given again";
+
     // What follows no ticket is about: mutants, each for a check that no historical bug breaks first.
     /// A mutant: a broker that led goes on when it hears that nobody leads.
     LeadsWhileNobodyDoes = "leads-while-nobody-does", "none: a mutant", "single_leader_per_epoch",
@@ -293,6 +356,24 @@ museum! {
     /// A mutant: an ISR proposal that is not answered in time counts as never made.
     IsrProposalForgotten = "isr-proposal-forgotten", "none: a mutant", "maximal_isr_covers_isr",
         "a leader does not count a replica that the controller may elect";
+    /// A mutant: a coordinator counts generations from the start when it has read its log.
+    GenerationForgottenOnLoad = "generation-forgotten-on-load", "none: a mutant", "generations_only_grow",
+        "two assignments of a group bear the same generation";
+    /// A mutant: what the disk has read for a coordinator is not taken in.
+    GroupsReadForgotten = "groups-read-forgotten", "none: a mutant", "coordinators_are_there",
+        "after a restart nobody looks after the groups of a partition";
+    /// A mutant: every replica of a partition of `__consumer_offsets` looks after its groups.
+    FollowerLooksAfterGroups = "follower-looks-after-groups", "none: a mutant", "one_coordinator_per_group",
+        "a group has several coordinators";
+    /// A mutant: an eager member gives nothing up before it joins.
+    EagerKeepsItsPartitions = "eager-keeps-its-partitions", "none: a mutant", "one_owner_per_partition",
+        "two members read and commit the same partition";
+    /// A mutant: a commit that nobody waits for is tried again, whatever was committed since.
+    AsyncCommitRetried = "async-commit-retried", "none: a mutant", "committed_offsets_never_go_back",
+        "a group goes back to where it was";
+    /// A mutant: a partition that a member is given again it reads from where it had been.
+    StalePositionAfterRebalance = "stale-position-after-rebalance", "none: a mutant", "groups_begin_where_they_committed",
+        "records are worked on twice, although another member had committed them";
     /// A mutant: a voter gives its vote only to one that has more than itself.
     VoteNeedsLongerLog = "vote-needs-longer-log", "none: a mutant", "quorum_elects_leader",
         "voters that are level elect nobody";

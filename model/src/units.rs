@@ -3,6 +3,7 @@
 //! Every kind of number is a type of its own, so an offset is never compared with an epoch. A name that
 //! ends in `end` is one past the last; a stretch of log is a `Range<Offset>`.
 
+use alloc::sync::Arc;
 use core::{
     fmt,
     ops::{Add, AddAssign, Sub},
@@ -433,6 +434,66 @@ impl fmt::Display for NodeSet {
         }
         f.write_str("}")
     }
+}
+
+macro_rules! names {
+    ($($(#[$doc:meta])* $name:ident)*) => { $(
+        $(#[$doc])*
+        /// Cheap to clone.
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(pub Arc<str>);
+
+        impl $name {
+            /// As text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+
+            /// Whether nothing is named.
+            pub fn is_empty(&self) -> bool {
+                self.0.is_empty()
+            }
+        }
+
+        impl Default for $name {
+            fn default() -> Self {
+                $name("".into())
+            }
+        }
+
+        impl From<&str> for $name {
+            fn from(text: &str) -> Self {
+                $name(text.into())
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+                s.serialize_str(&self.0)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+                Ok($name(alloc::string::String::deserialize(d)?.into()))
+            }
+        }
+    )* };
+}
+
+names! {
+    /// A consumer group: `group.id`.
+    GroupId
+    /// A member of a group, as its coordinator knows it. Empty for who is no member yet.
+    MemberId
+    /// A static member's lasting name: `group.instance.id` (KIP-345).
+    InstanceId
 }
 
 #[cfg(test)]

@@ -13,10 +13,14 @@ mod promises {
     pub mod idempotence;
     pub mod sending;
     pub mod consuming;
+    pub mod grouping;
+    pub mod reconciling;
     pub mod replicating;
     pub mod electing;
     pub mod storing;
+    pub mod compacting;
     pub mod agreeing;
+    pub mod asking;
 }
 
 use std::{fs, path::PathBuf};

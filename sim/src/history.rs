@@ -3,7 +3,7 @@
 //! This is what anybody could write down outside of the cluster: black-box checks judge by it alone. What is
 //! in flight, and what failed without a word on whether it was written, is held to be unknown.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, ops::Range};
 
 use trial_model::{
     event::{Event, Payload},
@@ -103,6 +103,8 @@ pub struct Partition {
     pub id: TopicPartition,
     /// What was read at an offset: the record's place plus one; zero where nothing was.
     read: Vec<u32>,
+    /// What consumers went through: each from where it stood to past what it read, without a jump to elsewhere.
+    passed: Vec<Range<Offset>>,
     /// What waits for its outcome, oldest first.
     pending: VecDeque<u32>,
     /// When a record was acknowledged last.
@@ -114,6 +116,15 @@ pub struct Partition {
     pub audit_complete: bool,
     /// Records of the audit that were acknowledged.
     pub audit_acked: u32,
+}
+
+impl Partition {
+    fn pass(&mut self, from: Offset, to: Offset) {
+        match self.passed.iter_mut().rev().find(|stretch| stretch.end == from) {
+            Some(stretch) => stretch.end = to,
+            None => self.passed.push(from..to),
+        }
+    }
 }
 
 /// Where a consumer is in a partition.
@@ -223,6 +234,12 @@ impl History {
         Offset(self.partitions.get(place as usize).map_or(0, |partition| partition.read.len() as u64))
     }
 
+    /// Whether a consumer came by an offset: it stood there or before, and read what is behind.
+    pub fn was_passed(&self, place: u32, offset: Offset) -> bool {
+        let passed = self.partitions.get(place as usize).map_or(&[][..], |partition| &partition.passed);
+        passed.iter().any(|stretch| stretch.contains(&offset))
+    }
+
     /// The oldest record of a partition that still waits for its outcome.
     pub fn oldest_pending(&self, place: u32) -> Option<&Sent> {
         let partition = self.partitions.get(place as usize)?;
@@ -299,7 +316,7 @@ impl History {
             Event::Delivered { partition, offset, value, .. } => {
                 self.delivered(now, node, *partition, *offset, value)
             }
-            Event::Assigned { partitions } => {
+            Event::Assigned { partitions } | Event::PartitionsOwned { partitions, .. } => {
                 let places: Vec<u32> = partitions.iter().map(|partition| self.place(*partition)).collect();
                 let list = self.positions_of(node);
                 list.retain(|(place, _)| places.contains(place));
@@ -331,6 +348,7 @@ impl History {
         self.partitions.push(Partition {
             id,
             read: Vec::new(),
+            passed: Vec::new(),
             pending: VecDeque::new(),
             last_ack: Instant::ZERO,
             audited_to: Offset::ZERO,
@@ -564,6 +582,7 @@ impl History {
         let position = self.position(node, place);
         let expected = position.next.replace(offset.next());
         let partition = &mut self.partitions[place as usize];
+        partition.pass(expected.map_or(offset, |expected| expected.min(offset)), offset.next());
         let mut latest = Latest { record, place, expected, read_before: None, first_read: None };
         if let (Some(at), true) = (record, offset.0 < 1 << 28) {
             let slot = offset.0 as usize;

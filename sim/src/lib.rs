@@ -31,6 +31,8 @@ pub mod gate;
 pub mod museum;
 
 pub mod report;
+pub mod recording;
+pub mod real;
 pub mod cli;
 
 pub use bucket::Signature;

@@ -8,7 +8,8 @@ use std::{
 
 use cpu_time::ThreadTime;
 use trial_model::{
-    config::{BrokerConfig, ConsumerConfig, ControllerConfig, ProducerConfig},
+    config::{Assignor, BrokerConfig, ConsumerConfig, ControllerConfig, ProducerConfig, Text},
+    group::OFFSETS_TOPIC,
     node::{Role, Setup},
     protocol::produce::Acks,
     rng::Rng,
@@ -17,7 +18,7 @@ use trial_model::{
 };
 
 use crate::{
-    check::{ClientInfo, ClientKind, Judge, JudgeSetup, Patience, TopicRules, Violation},
+    check::{ClientInfo, ClientKind, Judge, JudgeSetup, MemberInfo, Patience, TopicRules, Violation},
     clock::NodeClock,
     digest::Digest,
     director::{
@@ -127,14 +128,14 @@ fn build(scenario: &Scenario, seed: u64, options: &mut Options, names: &SharedNa
 }
 
 /// Everybody who takes part.
-struct Cast {
-    clients: Vec<Client>,
-    staff: Staff,
-    servers: Vec<NodeId>,
+pub(crate) struct Cast {
+    pub(crate) clients: Vec<Client>,
+    pub(crate) staff: Staff,
+    pub(crate) servers: Vec<NodeId>,
 }
 
 impl Cast {
-    fn of(scenario: &Scenario) -> Cast {
+    pub(crate) fn of(scenario: &Scenario) -> Cast {
         let clients = scenario.clients();
         let staff = Staff::HIRED;
         let brokers = (1..=scenario.topology.brokers).map(NodeId::broker);
@@ -143,25 +144,33 @@ impl Cast {
     }
 
     /// Every node, in order.
-    fn nodes(&self) -> Vec<NodeId> {
+    pub(crate) fn nodes(&self) -> Vec<NodeId> {
         let clients = self.clients.iter().map(|client| client.id);
         let staff = [self.staff.setup, self.staff.auditor, self.staff.prober];
         self.servers.iter().copied().chain(clients).chain(staff).collect()
     }
 
-    fn called(&self) -> Vec<(NodeId, String)> {
+    pub(crate) fn called(&self) -> Vec<(NodeId, String)> {
         let clients = self.clients.iter().map(|client| (client.id, client.name.clone()));
         let Staff { setup, auditor, prober } = self.staff;
         let staff = [(setup, "setup".into()), (auditor, "auditor".into()), (prober, "prober".into())];
         clients.chain(staff).collect()
     }
 
-    fn role(&self, scenario: &Scenario, node: NodeId) -> Role {
+    pub(crate) fn role(&self, scenario: &Scenario, node: NodeId) -> Role {
         let topology = &scenario.topology;
         match node.role() {
             trial_model::units::NodeRole::Broker => Role::Broker(broker_config(topology, node)),
             trial_model::units::NodeRole::Controller => Role::Controller(controller_config(topology, node)),
             trial_model::units::NodeRole::Client => self.client_role(scenario, node),
+        }
+    }
+
+    fn member(&self, scenario: &Scenario, node: NodeId) -> Option<MemberInfo> {
+        let client = self.clients.iter().find(|client| client.id == node)?;
+        match &scenario.workload[client.actor] {
+            Actor::Consumer(it) => member_info(it),
+            _ => None,
         }
     }
 
@@ -187,10 +196,22 @@ impl Cast {
         let client = self.clients.iter().find(|client| client.id == node).expect("a node of the cast");
         match &scenario.workload[client.actor] {
             Actor::Producer(it) => Role::Producer(producer_config(it)),
-            Actor::Consumer(it) => Role::Consumer(consumer_config(it.from, &it.config)),
+            Actor::Consumer(it) => Role::Consumer(member_config(it, &client.name)),
             Actor::Admin(_) => Role::Admin,
         }
     }
+}
+
+/// What is expected of a consumer as a member of its group, if it is one.
+fn member_info(it: &file::Consumer) -> Option<MemberInfo> {
+    let group = it.group.as_deref()?.into();
+    let commits_before = it.commits == Some(file::CommitPolicy::Before);
+    let asks = it.steps.iter().any(|step| matches!(step.act, file::ConsumerAction::Commit(_)));
+    let commits = it.commits != Some(file::CommitPolicy::Never) || asks;
+    let topics = it.topic.iter().chain(&it.topics).cloned().collect();
+    let known = member_config(it, &it.name).partition_assignment_strategy.0;
+    let eager = known.iter().any(|how| *how != Assignor::CooperativeSticky);
+    Some(MemberInfo { group, commits_before, commits, eager, topics })
 }
 
 /// What a broker of a scenario is set to.
@@ -244,6 +265,22 @@ fn consumer_config(from: Start, own: &Config) -> ConsumerConfig {
     config
 }
 
+/// What a consumer of a scenario is set to, whose process is called `name`.
+fn member_config(it: &file::Consumer, name: &str) -> ConsumerConfig {
+    let mut config = consumer_config(it.from, &it.config);
+    if let Some(group) = &it.group {
+        config.group_id = Text(group.as_str().into());
+        config.client_id = Text(name.into());
+        config.enable_auto_commit = it.commits.is_none_or(|policy| policy == file::CommitPolicy::Auto);
+        if let Some(instance) = &it.instance {
+            // The second of several processes is the second instance.
+            let nth = name.strip_prefix(it.name.as_str()).unwrap_or_default();
+            config.group_instance_id = Text(format!("{instance}{nth}").into());
+        }
+    }
+    config
+}
+
 fn latency(spread: Spread) -> Latency {
     Latency::new(spread.min.0, spread.mean.0, spread.max.0)
 }
@@ -270,6 +307,9 @@ fn network_of(scenario: &Scenario, seed: u64, nodes: &[NodeId]) -> Network {
         give_up_after: it.give_up.0,
     };
     let mut network = Network::new(seed, config);
+    if scenario.wire == Some(true) {
+        network.speak_kafka(nodes);
+    }
     for link in &it.links {
         let [from, to] = [&link.from, &link.to].map(|selector| -> NodeSet {
             nodes.iter().copied().filter(|node| is_named_by(scenario, *node, selector)).collect()
@@ -329,7 +369,8 @@ fn judge_setup(scenario: &Scenario, cast: &Cast, except: BTreeSet<String>) -> Ju
             _ => (ClientKind::Admin, false, Acks::All, 1),
         };
         let auditor = node == cast.staff.auditor || node == cast.staff.prober;
-        ClientInfo { node, name: name.into(), kind, idempotent, acks, max_in_flight, auditor }
+        let member = cast.member(scenario, node);
+        ClientInfo { node, name: name.into(), kind, idempotent, acks, max_in_flight, auditor, member }
     };
     let controllers: Vec<NodeId> = (1..=topology.controllers).map(NodeId::controller).collect();
     let (mut broker, mut controller) = (BrokerConfig::default(), ControllerConfig::default());
@@ -341,8 +382,11 @@ fn judge_setup(scenario: &Scenario, cast: &Cast, except: BTreeSet<String>) -> Ju
         unclean_on_request: false,
     };
     let all_topics = topology.topics.iter().chain(topics_of_admins(scenario));
-    let topics =
-        all_topics.map(|topic| (topic.name.clone(), topic_rules(topic, &defaults, scenario))).collect();
+    let topics = all_topics.map(|topic| (topic.name.clone(), topic_rules(topic, &defaults, scenario)));
+    // The brokers make the groups' topic themselves, as compaction wants it and as they are set.
+    let ours =
+        TopicRules { unclean_on_request: asks_for_unclean(scenario, OFFSETS_TOPIC), ..defaults.clone() };
+    let topics = std::iter::once((OFFSETS_TOPIC.into(), ours)).chain(topics).collect();
     let named: BTreeSet<String> = scenario
         .properties
         .iter()
@@ -418,10 +462,15 @@ fn patience(scenario: &Scenario, broker: &BrokerConfig, controller: &ControllerC
         _ => None,
     });
     let writes_down = slow.max().unwrap_or_default() * 8;
+    // Who is slow at everything may have as much to read as was sent to it meanwhile: who followed it before does so
+    // still, as far as it has read.
+    let behind = scenario.faults.iter().filter(|fault| matches!(fault.act, Action::SlowNode(_)));
+    let behind = behind.map(|fault| fault.lasts.map_or(scenario.phases.chaos.0, |lasts| lasts.0)).max();
     Patience {
         check_quorum: controller.controller_quorum_fetch_timeout_ms * 3
             + Duration::from_secs(3)
-            + writes_down,
+            + writes_down
+            + behind.unwrap_or_default(),
         delivery: delivery.max().map_or(defaults.delivery, |longest| longest + Duration::from_secs(30)),
         producer_expiration: broker.producer_id_expiration_ms,
         ..defaults

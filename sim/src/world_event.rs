@@ -1,5 +1,6 @@
 //! What happens to the nodes from outside, that no node can tell itself?
 
+use serde::{Deserialize, Serialize};
 use trial_model::{
     disk::FileName,
     machine::Halt,
@@ -7,7 +8,8 @@ use trial_model::{
 };
 
 /// How a process ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Stop {
     /// It died; the operating system lives on.
     Crash,
@@ -18,7 +20,8 @@ pub enum Stop {
 }
 
 /// A stretch of a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Phase {
     /// Anything may break.
     Chaos,
@@ -29,7 +32,8 @@ pub enum Phase {
 }
 
 /// What the world did to the cluster, or decided about the run.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum WorldEvent {
     /// A process began.
     NodeStarted {

@@ -6,11 +6,18 @@ import sys
 FEATURES = [
     "metadata", "create topic", "acks 0", "acks 1", "acks all", "gzip", "snappy", "lz4", "zstd",
     "keys, headers, timestamps", "idempotent producer", "from the beginning", "from an offset", "from a time",
-    "900 kB message", "unknown topic", "message too large", "leader killed: exactly once",
-    "delete topic", "groups",
+    "900 kB message", "unknown topic", "topic created by asking", "message too large", "leader killed: exactly once",
+    "group goes on where it was", "two members share", "cooperative rebalance", "static members",
+    "groups described and deleted", "coordinator killed", "KIP-848 groups", "KIP-848 static members",
+    "KIP-848 regular expressions", "KIP-848 coordinator killed", "KIP-848 from classic and back", "configurations",
+    "delete topic",
 ]
-# What is not there yet: its failure is no failure of ours.
-NOT_YET = {"groups"}
+# The programs that come with Kafka, which are tried along with its own client.
+PROGRAMS = [
+    "kafka-topics", "kafka-topics --describe", "kafka-verifiable-producer, -consumer", "kafka-console-producer, -consumer", "kafka-consumer-groups",
+    "kafka-consumer-groups, KIP-848",
+    "kafka-get-offsets, -delete-records", "kafka-leader-election", "kafka-metadata-quorum", "kafka-dump-log",
+]
 
 
 def read(path):
@@ -29,14 +36,13 @@ def main():
     heads = [f"{client} {version}".strip() for client, version in zip(clients, versions)]
     print("| | " + " | ".join(heads) + " |")
     print("|---" * (len(clients) + 1) + "|")
-    for feature in FEATURES:
+    for feature in FEATURES + (PROGRAMS if "java" in clients else []):
         cells = []
         for client in clients:
             found = results[client]
-            outcome = "not installed" if found is None else found.get(feature, "not tried")
-            if feature in NOT_YET and outcome != "ok":
-                outcome = "not yet"
-            elif outcome not in ("ok", "-", "not installed"):
+            foreign = feature in PROGRAMS and client != "java"
+            outcome = "-" if foreign else "not installed" if found is None else found.get(feature, "not tried")
+            if outcome not in ("ok", "-", "not installed"):
                 failed.append(f"{client}: {feature}: {outcome}")
                 outcome = "**no**"
             cells.append(outcome)

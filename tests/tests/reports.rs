@@ -5,7 +5,7 @@ use trial::{
         Summary, Verdict, ci, failure, human,
         summary::{Broken, Build, Circumstances, Done, FORMAT, Seen},
     },
-    scenario::{Scenario, load, values::Seed},
+    scenario::{Scenario, file::Actor, load, values::Seed},
 };
 
 const SCENARIO: &str = include_str!("scenario_errors/base.scenario.json");
@@ -122,6 +122,29 @@ fn the_report_of_each_planted_bug() {
     }
     assert!(kinds.len() >= 10, "violations of many kinds: {kinds:?}");
     assert_eq!(unnamed, UNNAMED, "whose wrong decision is named, and whose not");
+}
+
+/// The witnesses of the checks of groups, too: which decision was wrong, and what led there in the group's own words.
+#[test]
+fn the_decision_of_each_witness_of_groups() {
+    let is_member = |actor: &Actor| matches!(actor, Actor::Consumer(consumer) if consumer.group.is_some());
+    let mut seen = 0;
+    for path in trial_tests::scenario_files("gate") {
+        let scenario = trial_tests::load(&path);
+        if !scenario.workload.iter().any(is_member) {
+            continue;
+        }
+        seen += 1;
+        let case = trial::explain::Case::of(&scenario, trial_tests::seed_of(&scenario));
+        let case = case.unwrap_or_else(|| panic!("{} fails", scenario.name));
+        assert_eq!(case.violation.check, scenario.name);
+        let (what, but) = case.decision().unwrap_or_else(|| panic!("{}: no decision", scenario.name));
+        assert!(!what.is_empty() && !but.is_empty(), "{}: {what}; {but}", scenario.name);
+        let chain = case.chain(14);
+        let of_groups = |what: &str| ["group.", "member.", "commit."].iter().any(|it| what.starts_with(it));
+        assert!(chain.iter().any(|line| of_groups(&line.what)), "{}: {chain:#?}", scenario.name);
+    }
+    assert!(seen >= 13, "{seen} witnesses have groups");
 }
 
 fn golden(name: &str, text: &str) {

@@ -73,7 +73,8 @@ mistakes! {
     seed_as_number: r#""name": "base""# => r#""name": "base", "seed": 11234"#;
     name_that_is_no_path: r#""name": "base""# => r#""name": "../base""#;
     other_version: r#""version": 1"# => r#""version": 2"#;
-    wire_is_not_there: r#""expect": "pass""# => r#""wire": true, "expect": "pass""#;
+    wire_that_is_a_word: r#""expect": "pass""# => r#""wire": "kafka", "expect": "pass""#;
+    wire_misspelled: r#""expect": "pass""# => r#""wired": true, "expect": "pass""#;
 
     unknown_event: r#""kind": "leader.elected""# => r#""kind": "leader_elected""#;
     unknown_check: r#""check": "replicas_agree""# => r#""check": "replicas_agreed""#;
@@ -81,6 +82,7 @@ mistakes! {
     unknown_bug: r#""plant": []"# => r#""plant": ["truncate-to-local-hwm"]"#;
     unknown_fault: r#"{ "pause": { "node": "follower:orders-0" } }"# => r#"{ "puase": { "node": "follower:orders-0" } }"#;
     unknown_actor: r#"{ "consumer": {"# => r#"{ "consummer": {"#;
+    pattern_that_is_none: r#""name": "c1", "topic": "orders""# => r#""name": "c1", "group": "billing", "pattern": "ord(ers""#;
     unknown_acks: r#""acks": "all""# => r#""acks": "quorum""#;
     unknown_selector_head: r#"{ "node": "leader:orders-0", "lose"# => r#"{ "node": "leadr:orders-0", "lose"#;
     unknown_selector_group: r#"{ "slow_disk": { "node": "any:broker""# => r#"{ "slow_disk": { "node": "any:brokers""#;

@@ -21,6 +21,8 @@ fn campaign(strategy: Manner, runs: u64, jobs: usize) -> Campaign {
         scenarios: Vec::new(),
         strategy,
         unlimited: false,
+        groups: false,
+        wire: false,
         museum: Museum::CLOSED,
         without: BTreeSet::new(),
         shard: Shard::WHOLE,

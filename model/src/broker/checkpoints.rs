@@ -1,4 +1,5 @@
-//! What is saved of all replicas together: high watermarks, recovery points, log starts.
+//! What is saved of all replicas together: high watermarks, recovery points, log starts, and up to where logs
+//! were cleaned.
 
 use alloc::collections::BTreeMap;
 use core::time::Duration;
@@ -19,6 +20,8 @@ pub struct Checkpoints {
     high_watermarks: AtomicFile,
     recovery_points: AtomicFile,
     log_starts: AtomicFile,
+    /// Up to where logs were cleaned.
+    pub cleaner: AtomicFile,
     /// The mark of a clean shutdown, written when everything else is.
     pub marker: AtomicFile,
     /// Some high watermark has moved.
@@ -36,6 +39,7 @@ impl Default for Checkpoints {
             high_watermarks: file(FileKind::HighWatermarks, 2),
             recovery_points: file(FileKind::RecoveryPoints, 3),
             log_starts: file(FileKind::LogStarts, 4),
+            cleaner: file(FileKind::CleanerOffsets, 6),
             marker: file(FileKind::CleanShutdown, 5),
             high_watermarks_moved: false,
             recovery_points_moved: false,
@@ -50,6 +54,7 @@ impl Checkpoints {
         self.high_watermarks.is_idle()
             && self.recovery_points.is_idle()
             && self.log_starts.is_idle()
+            && self.cleaner.is_idle()
             && self.marker.is_idle()
     }
 }
@@ -63,7 +68,7 @@ impl Broker {
         self.set_timer(now, self.config.log_retention_check_interval_ms, Timer::Retention);
     }
 
-    fn set_timer(&mut self, now: Now, interval: Duration, timer: Timer) {
+    pub(super) fn set_timer(&mut self, now: Now, interval: Duration, timer: Timer) {
         // An interval of zero would never let time pass.
         self.timers.set(now.monotonic + interval.max(Duration::from_millis(1)), timer);
     }
@@ -117,6 +122,7 @@ impl Broker {
             &mut files.high_watermarks,
             &mut files.recovery_points,
             &mut files.log_starts,
+            &mut files.cleaner,
             &mut files.marker,
         ];
         let owner = all.into_iter().find(|file| file.owns(reply));

@@ -122,7 +122,7 @@ mod tests {
     }
 
     fn request() -> Request {
-        Request::Metadata(MetadataRequest { topics: None })
+        Request::Metadata(MetadataRequest { topics: None, allow_auto_topic_creation: false })
     }
 
     /// Says whether it begins.

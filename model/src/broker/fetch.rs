@@ -53,6 +53,8 @@ pub(super) enum Cold {
     },
     /// For a ListOffsets.
     Lookup(super::replicas::Waiter),
+    /// A coordinator of groups, in this leader epoch.
+    Groups(LeaderEpoch),
 }
 
 /// What there is to say about one partition of a fetch.
@@ -294,6 +296,14 @@ impl Broker {
                 self.complete_fetch(connection, slot, at, place, bound, batches, effects);
             }
             Some((_, Cold::Lookup(waiter))) => self.complete_lookup(now, slot, waiter, done, effects),
+            Some((_, Cold::Groups(epoch))) => {
+                let batches = match done.answer {
+                    Ok(ColdAnswer::Batches(batches)) => Ok(batches),
+                    Ok(ColdAnswer::Time(_)) => Ok(Batches::new()),
+                    Err(error) => Err(error),
+                };
+                self.groups_read(now, slot, epoch, batches, effects);
+            }
             None => {}
         }
     }

@@ -12,13 +12,15 @@ use crate::{
     machine::{Caller, Effects, Outgoing},
     protocol::{
         ErrorCode, Request, Response,
+        configs::AlterConfigsResponse,
         producer_ids::{AllocateProducerIdsRequest, InitProducerIdResponse},
+        quorum::DescribeQuorumResponse,
         topics::{
             CreatePartitionsResponse, CreateTopicsResponse, DeleteTopicsResponse, ElectLeadersResponse,
         },
     },
     time::Now,
-    units::{CorrelationId, NodeId, ProducerEpoch},
+    units::{CorrelationId, LeaderEpoch, NodeId, NodeSet, Offset, ProducerEpoch},
 };
 
 /// How long to rest after a failure.
@@ -26,7 +28,8 @@ const RETRY: Duration = Duration::from_millis(100);
 
 #[derive(Clone, Debug)]
 struct Forwarded {
-    caller: Caller,
+    /// Who asked; nobody for what this broker wants itself.
+    caller: Option<Caller>,
     request: Request,
     sent_to: Option<NodeId>,
 }
@@ -52,6 +55,18 @@ impl Forwarding {
 impl Broker {
     pub(super) fn forward(&mut self, now: Now, caller: Caller, request: Request, effects: &mut Effects) {
         let _ = effects;
+        self.hand_on(now, Some(caller), request);
+    }
+
+    /// Asks the controller for something this broker wants itself; not again while it has asked for the same.
+    pub(super) fn forward_own(&mut self, now: Now, request: Request) {
+        let mut own = self.forwarding.requests.values().filter(|it| it.caller.is_none());
+        if own.all(|it| it.request != request) {
+            self.hand_on(now, None, request);
+        }
+    }
+
+    fn hand_on(&mut self, now: Now, caller: Option<Caller>, request: Request) {
         let id = self.next_correlation();
         self.timers.set(now.monotonic + self.config.request_timeout_ms, Timer::Forwarded(id));
         self.forwarding.requests.insert(id, Forwarded { caller, request, sent_to: None });
@@ -104,8 +119,9 @@ impl Broker {
     pub(super) fn forward_timed_out(&mut self, id: CorrelationId, effects: &mut Effects) {
         if let Some(forwarded) = self.forwarding.requests.remove(&id) {
             self.forwarding.unsent.retain(|unsent| *unsent != id);
-            if let Some(response) = refusal(&forwarded.request, ErrorCode::RequestTimedOut) {
-                self.answer(forwarded.caller, response, effects);
+            let response = refusal(&forwarded.request, ErrorCode::RequestTimedOut);
+            if let (Some(caller), Some(response)) = (forwarded.caller, response) {
+                self.answer(caller, response, effects);
             }
         } else if self.producer_ids.answers(id) {
             if let Some(peer) = self.forwarding.ids_from.take() {
@@ -156,7 +172,9 @@ impl Broker {
         let caller = forwarded.caller;
         self.forwarding.requests.remove(&correlation);
         self.timers.cancel(&Timer::Forwarded(correlation));
-        self.answer(caller, response, effects);
+        if let Some(caller) = caller {
+            self.answer(caller, response, effects);
+        }
     }
 
     pub(super) fn init_producer_id(&mut self, caller: Caller, effects: &mut Effects) {
@@ -188,6 +206,11 @@ fn is_not_controller(response: &Response) -> bool {
             r.topics.iter().any(|(_, result)| result.as_ref().err() == Some(&code))
         }
         Response::ElectLeaders(r) => r.error == Some(code),
+        // Of the quorum's own words this is how it says so.
+        Response::DescribeQuorum(r) => r.error == Some(ErrorCode::NotLeaderOrFollower),
+        Response::AlterConfigs(r) | Response::IncrementalAlterConfigs(r) => {
+            r.resources.iter().any(|(_, result)| result.as_ref().err() == Some(&code))
+        }
         _ => false,
     }
 }
@@ -207,6 +230,20 @@ fn refusal(request: &Request, error: ErrorCode) -> Option<Response> {
         Request::ElectLeaders(_) => {
             Response::ElectLeaders(ElectLeadersResponse { error: Some(error), partitions: Vec::new() })
         }
+        Request::DescribeQuorum(_) => Response::DescribeQuorum(DescribeQuorumResponse {
+            error: Some(error),
+            epoch: LeaderEpoch(0),
+            leader: None,
+            high_watermark: Offset::ZERO,
+            voters: Vec::new(),
+            observers: NodeSet::default(),
+        }),
+        Request::AlterConfigs(r) => Response::AlterConfigs(AlterConfigsResponse {
+            resources: r.resources.iter().map(|(of, _)| (of.clone(), Err(error))).collect(),
+        }),
+        Request::IncrementalAlterConfigs(r) => Response::IncrementalAlterConfigs(AlterConfigsResponse {
+            resources: r.resources.iter().map(|(of, _)| (of.clone(), Err(error))).collect(),
+        }),
         _ => return None,
     })
 }

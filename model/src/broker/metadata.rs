@@ -4,7 +4,11 @@
 //! its replicas is brought in line with what the image says of it. It acts on none of it before it has
 //! applied its own registration: until then the image may hold leaderships of its former life.
 
-use alloc::{collections::BTreeSet, vec::Vec};
+use alloc::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    vec::Vec,
+};
 
 use super::{
     Broker,
@@ -21,7 +25,7 @@ use crate::{
     machine::Effects,
     museum::Bug,
     partition::{Became, Partition},
-    protocol::ErrorCode,
+    protocol::{ErrorCode, TopicName, metadata::PartitionMetadata},
     quorum::{Committed, Context},
     time::{Instant, Now},
     units::{LeaderEpoch, NodeId, Offset, TopicId, TopicPartition},
@@ -36,6 +40,8 @@ pub struct Metadata {
     pub end: Offset,
     /// Whether the image holds this life of the broker, so that its replicas follow it.
     pub acting: bool,
+    /// What clients are told of topics' partitions as long as the image is as it is: hundreds of them ask for the same.
+    pub told: BTreeMap<TopicId, Arc<[PartitionMetadata]>>,
     /// How many bytes of records were applied since the last snapshot, and when that was.
     since_snapshot: (u64, Instant),
 }
@@ -44,6 +50,7 @@ pub struct Metadata {
 #[derive(Default)]
 struct News {
     partitions: BTreeSet<TopicPartition>,
+    deleted: Vec<TopicName>,
     topics: BTreeSet<TopicId>,
     brokers: BTreeSet<NodeId>,
 }
@@ -67,6 +74,7 @@ impl Broker {
                 Committed::Snapshot { end, epoch, bytes } => {
                     let Ok(image) = Image::from_snapshot(&bytes) else { continue };
                     self.metadata.image = image;
+                    self.metadata.told.clear();
                     self.metadata.since_snapshot = (0, now.monotonic);
                     self.metadata.end = end;
                     self.note_applied(epoch, true, effects);
@@ -112,6 +120,7 @@ impl Broker {
 
     fn apply(&mut self, start: Offset, values: &[bytes::Bytes]) -> News {
         let mut news = News::default();
+        self.metadata.told.clear();
         for (at, value) in (start.0..).map(Offset).zip(values) {
             self.metadata.since_snapshot.0 += value.len() as u64;
             let Ok(record) = Record::decode(value) else { continue };
@@ -122,6 +131,7 @@ impl Broker {
                 Change::TopicDeleted { id, before } => {
                     let partitions = 0..before.partitions.len() as u32;
                     news.partitions.extend(partitions.map(|number| TopicPartition::new(id, number)));
+                    news.deleted.push(before.name.clone());
                 }
                 Change::Config(topic) => {
                     news.topics.insert(topic);
@@ -145,12 +155,17 @@ impl Broker {
     }
 
     fn act_on(&mut self, now: Now, news: News, effects: &mut Effects) {
+        self.notice_offsets_topic();
         for topic in news.topics {
             self.reconfigure(topic);
+        }
+        for topic in news.deleted {
+            self.forget_topic(now, &topic, effects);
         }
         for partition in news.partitions {
             self.reconcile(now, partition, effects);
         }
+        self.wake_cleaner(now);
         for broker in news.brokers {
             self.broker_changed(now, broker, effects);
         }
@@ -158,6 +173,7 @@ impl Broker {
 
     /// After a snapshot, or for the first time: everything may be new.
     fn act_on_everything(&mut self, now: Now, effects: &mut Effects) {
+        self.notice_offsets_topic();
         let mut partitions: BTreeSet<TopicPartition> = self.metadata.image.held_by(self.setup.id).collect();
         partitions.extend(self.replicas.iter().map(|(_, replica)| replica.partition.id()));
         let topics: BTreeSet<TopicId> = partitions.iter().map(|partition| partition.topic).collect();
@@ -167,6 +183,7 @@ impl Broker {
         for partition in partitions {
             self.reconcile(now, partition, effects);
         }
+        self.wake_cleaner(now);
     }
 
     /// A broker may join ISRs now, or may not any more: the partitions that are led here and held there are
@@ -188,6 +205,7 @@ impl Broker {
 
     fn reconfigure(&mut self, topic: TopicId) {
         let config = self.topic_config(topic);
+        self.cleaner.needed |= config.cleanup_policy.compacts();
         let partitions = self.metadata.image.topic(topic).map_or(0, |topic| topic.partitions.len() as u32);
         for number in 0..partitions {
             let Some(slot) = self.replicas.find(TopicPartition::new(topic, number)) else { continue };
@@ -229,6 +247,7 @@ impl Broker {
 
     fn create_replica(&mut self, now: Now, partition: TopicPartition, effects: &mut Effects) -> Slot {
         let config = self.topic_config(partition.topic);
+        self.cleaner.needed |= config.cleanup_policy.compacts();
         let log = LogConfig::of_partition(&config, &self.config);
         let log = Log::create(partition, log, Offset::ZERO, now, self.museum(), &mut effects.disk);
         let replica = Partition::new(log, Offset::ZERO, config.min_insync_replicas);
@@ -245,10 +264,16 @@ impl Broker {
             Became::Leader => {
                 self.fetchers.leave(partition);
                 self.proposals.forget(partition);
+                self.host_groups(slot, effects);
                 self.isr_changed(now, slot, effects);
                 self.wake_all_readers(slot);
             }
             _ => {
+                // KAFKA-15468: another ISR was taken for another election, and the log read anew under the
+                // coordinator's feet.
+                if museum.has(Bug::ResourceManagerReloadOnIsrChange) {
+                    self.host_groups(slot, effects);
+                }
                 let proposed =
                     self.replicas.get(slot).and_then(|replica| replica.partition.isr()?.proposed().cloned());
                 if proposed.is_none() {
@@ -278,6 +303,11 @@ impl Broker {
         let log = &replica.partition.log;
         let unwritten = log.written() < log.end() || log.is_truncating();
         self.proposals.forget(partition);
+        self.stop_hosting_groups(now, slot, effects);
+        // A mutant: whoever has the log looks after its groups.
+        if museum.has(Bug::FollowerLooksAfterGroups) {
+            self.host_groups(slot, effects);
+        }
         self.fail_waiters(slot, ErrorCode::NotLeaderOrFollower, effects);
         self.fail_cold(now, slot, effects);
         self.wake_all_readers(slot);
@@ -292,6 +322,7 @@ impl Broker {
         let Some(slot) = self.replicas.find(partition) else { return };
         self.fetchers.leave(partition);
         self.proposals.forget(partition);
+        self.unhost_groups(slot, effects);
         self.fail_waiters(slot, ErrorCode::NotLeaderOrFollower, effects);
         self.timers.cancel(&super::Timer::Log(slot));
         let Some((slot, replica)) = self.replicas.remove(partition) else { return };
@@ -306,6 +337,7 @@ impl Broker {
         self.checkpoints.high_watermarks_moved = true;
         self.checkpoints.recovery_points_moved = true;
         self.checkpoints.log_starts_moved = true;
+        self.forget_cleaned(partition, effects);
         effects.note(Event::ReplicaStopped { partition, deleted: true });
     }
 }

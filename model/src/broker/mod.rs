@@ -12,6 +12,7 @@ mod fetch;
 mod list_offsets;
 mod delete_records;
 mod describe;
+mod configs;
 mod progress;
 mod replica_fetcher;
 mod isr_proposals;
@@ -20,8 +21,10 @@ mod lifecycle;
 mod controller_channel;
 mod forwarding;
 mod producer_ids;
+mod groups;
 mod startup;
 mod checkpoints;
+mod cleaning;
 mod shutdown;
 #[cfg(test)]
 mod tests;
@@ -30,9 +33,11 @@ use alloc::{boxed::Box, collections::BTreeMap, string::ToString};
 
 use self::{
     checkpoints::Checkpoints,
+    cleaning::Cleaner,
     connections::Connections,
     controller_channel::ControllerChannel,
     forwarding::Forwarding,
+    groups::Coordinators,
     isr_proposals::Proposals,
     lifecycle::Lifecycle,
     metadata::Metadata,
@@ -82,6 +87,12 @@ enum Timer {
     LogStarts,
     /// Old records are to be deleted.
     Retention,
+    /// A coordinator wants to be woken.
+    Groups(Slot),
+    /// What was to be done about groups when a partition was lost is done now. Only the museum is so late.
+    LateUnload(Slot),
+    /// The cleaner has rested.
+    Cleaner,
 }
 
 /// A broker process.
@@ -106,7 +117,9 @@ pub struct Broker {
     channel: ControllerChannel,
     forwarding: Forwarding,
     producer_ids: ProducerIds,
+    coordinators: Coordinators,
     checkpoints: Checkpoints,
+    cleaner: Cleaner,
     startup: Option<Box<Startup>>,
     closing: Option<Box<Closing>>,
     timers: Deadlines<Timer>,
@@ -143,7 +156,9 @@ impl Broker {
             channel: ControllerChannel::default(),
             forwarding: Forwarding::default(),
             producer_ids: ProducerIds::default(),
+            coordinators: Coordinators::default(),
             checkpoints: Checkpoints::default(),
+            cleaner: Cleaner::default(),
             startup: None,
             closing: None,
             timers: Deadlines::new(),
@@ -157,6 +172,21 @@ impl Broker {
             .find(partition)
             .and_then(|slot| self.replicas.get(slot))
             .map(|replica| &replica.partition)
+    }
+
+    /// Every replica of this broker, in order of their partitions, for whoever looks on.
+    pub fn replicas(&self) -> impl Iterator<Item = &crate::partition::Partition> {
+        self.replicas.iter().map(|(_, replica)| &replica.partition)
+    }
+
+    /// The metadata that this broker has applied, for whoever looks on.
+    pub fn image(&self) -> &crate::controller::image::Image {
+        &self.metadata.image
+    }
+
+    /// The coordinators of groups that this broker hosts, for whoever looks on.
+    pub fn coordinators(&self) -> impl Iterator<Item = &crate::group::Coordinator> {
+        self.coordinators.iter()
     }
 
     /// The leader epoch of a partition by the metadata that this broker has applied, for whoever looks on.
@@ -199,14 +229,38 @@ impl Broker {
             Request::Fetch(request) => self.fetch(now, caller, request, effects),
             Request::ListOffsets(request) => self.list_offsets(now, caller, request, effects),
             Request::OffsetForLeaderEpoch(request) => self.epoch_ends(caller, request, effects),
-            Request::Metadata(request) => self.describe_cluster(caller, request, effects),
+            Request::Metadata(request) => self.describe_cluster(now, caller, request, effects),
             Request::DescribeTopicPartitions(request) => self.describe_topics(caller, request, effects),
+            Request::DescribeConfigs(request) => self.describe_configs(caller, request, effects),
             Request::DeleteRecords(request) => self.delete_records(now, caller, request, effects),
             Request::InitProducerId(_) => self.init_producer_id(caller, effects),
+            Request::FindCoordinator(it) => {
+                self.find_coordinator(now, caller, it.kind, &it.keys, effects);
+            }
+            Request::JoinGroup(_)
+            | Request::SyncGroup(_)
+            | Request::Heartbeat(_)
+            | Request::LeaveGroup(_)
+            | Request::ConsumerGroupHeartbeat(_)
+            | Request::OffsetCommit(_)
+            | Request::OffsetDelete(_) => self.group_request(now, caller, request, effects),
+            Request::OffsetFetch(request) => self.fetch_offsets(caller, &request.groups, effects),
+            Request::DescribeGroups(request) => self.describe_groups(caller, &request.groups, effects),
+            Request::ConsumerGroupDescribe(request) => {
+                self.describe_consumer_groups(caller, &request.groups, effects);
+            }
+            Request::ListGroups(request) => self.list_groups(caller, &request, effects),
+            Request::DeleteGroups(request) => {
+                self.delete_groups(caller, request.groups);
+                self.go_on_deleting_groups(now, effects);
+            }
             Request::CreateTopics(_)
             | Request::DeleteTopics(_)
             | Request::CreatePartitions(_)
-            | Request::ElectLeaders(_) => self.forward(now, caller, request, effects),
+            | Request::ElectLeaders(_)
+            | Request::DescribeQuorum(_)
+            | Request::AlterConfigs(_)
+            | Request::IncrementalAlterConfigs(_) => self.forward(now, caller, request, effects),
             // What only controllers are asked: a peer that asks a broker has lost its way.
             _ => {
                 effects.mail.push(crate::machine::Outgoing::Close { connection: caller.connection });
@@ -324,6 +378,9 @@ impl Broker {
                 Timer::RecoveryPoints => self.save_recovery_points(now, effects),
                 Timer::LogStarts => self.save_log_starts(now, effects),
                 Timer::Retention => self.retain(now, effects),
+                Timer::Groups(slot) => self.on_groups_timer(now, slot, effects),
+                Timer::LateUnload(slot) => self.unload_late(slot, effects),
+                Timer::Cleaner => self.look_for_filth(now, effects),
             }
         }
         while let Some(id) = self.purgatory.expired(now.monotonic) {
@@ -341,6 +398,7 @@ impl Broker {
     fn settle(&mut self, now: Now, effects: &mut Effects) {
         self.follow_metadata(now, effects);
         loop {
+            self.coordinate(now, effects);
             if let Some(connection) = self.sessions.next_awake() {
                 self.try_fetch(now, connection, effects);
             } else if let Some((caller, request)) = self.connections.next() {
@@ -351,6 +409,7 @@ impl Broker {
                 break;
             }
         }
+        self.go_on_deleting_groups(now, effects);
         self.talk_to_controller(now, effects);
         self.go_on_closing(effects);
     }

@@ -88,6 +88,11 @@ impl Broker {
         };
         answer.partition = Some(partition);
         answer.slot = slot;
+        // Groups are the coordinators' business: Kafka lets no ordinary client write there.
+        if self.coordinators.owns(partition.topic) {
+            answer.result = Err(ErrorCode::InvalidTopic);
+            return answer;
+        }
         match self.append(now, slot, asked.batch, acks, effects) {
             Ok((produced, end, open)) => {
                 answer.result = Ok(produced);

@@ -35,9 +35,13 @@ impl Broker {
         let outcome = replica.partition.log.on_disk(now, reply, &mut effects.disk, &mut effects.events);
         match outcome {
             Err(error) => self.disk_failed(reply, error, effects),
-            Ok(Progress { written, flushed, cold, truncated }) => {
+            Ok(Progress { written, flushed, cold, truncated, cleaned }) => {
                 if truncated {
+                    self.note_cleaned(slot, effects);
                     self.truncated(now, slot, effects);
+                }
+                if cleaned {
+                    self.cleaned(now, slot, effects);
                 }
                 if written {
                     self.written(now, slot, before, effects);
@@ -125,6 +129,7 @@ impl Broker {
         let eligible = |remote: &Remote| may_join(image, remote);
         if replica.partition.advance(now, max_lag, eligible, museum, &mut effects.events) {
             self.checkpoints.high_watermarks_moved = true;
+            self.coordinators.high_watermark_moved(slot);
             self.release_committed(slot, effects);
             self.wake_readers(slot, false);
         }

@@ -54,6 +54,8 @@ struct Fetcher {
     /// Partitions whose last records are not written yet.
     writing: FlatSet<TopicPartition>,
     in_flight: Option<InFlight>,
+    /// Whether nothing was followed any more while that was waited for.
+    abandoned: bool,
     /// The whole loop rests after its connection broke.
     rests_until: Option<Instant>,
     /// Whether the leader has a session of ours.
@@ -77,7 +79,7 @@ impl Fetcher {
     }
 
     fn disconnected(&mut self, until: Instant) {
-        self.in_flight = None;
+        (self.in_flight, self.abandoned) = (None, false);
         self.connected = false;
         self.changed.extend(self.named.keys().copied());
         self.named.clear();
@@ -166,6 +168,14 @@ impl Broker {
     pub(super) fn pump(&mut self, now: Now, leader: NodeId, effects: &mut Effects) {
         let time = now.monotonic;
         let Some(fetcher) = self.fetchers.by_leader.get_mut(&leader) else { return };
+        if fetcher.followed.is_empty() {
+            fetcher.abandoned = fetcher.in_flight.is_some();
+        } else if core::mem::take(&mut fetcher.abandoned) {
+            // Kafka shuts an idle fetcher down and begins another when there is something to follow again. An
+            // answer that was lost with the broker it led on would be waited for by all that is followed since.
+            effects.mail.push(Outgoing::Disconnect { peer: leader, channel: Channel::FETCH });
+            fetcher.disconnected(time);
+        }
         if fetcher.in_flight.is_some() || !fetcher.writing.is_empty() {
             return;
         }
@@ -268,7 +278,7 @@ impl Broker {
         if fetcher.in_flight.is_none_or(|sent| sent.correlation != correlation) {
             return;
         }
-        fetcher.in_flight = None;
+        (fetcher.in_flight, fetcher.abandoned) = (None, false);
         self.fetchers.timers.cancel(&from);
         match response {
             Response::Fetch(FetchResponse { partitions }) => {
@@ -359,6 +369,7 @@ impl Broker {
         assert!(!forbidden, "halting because log truncation is not allowed for {}", held.id());
         let why = TruncateReason::Diverged;
         held.truncate(now, to, why, &mut effects.disk, &mut effects.events);
+        self.note_cleaned(slot, effects);
         self.watch_log(Some(slot));
     }
 
@@ -458,6 +469,7 @@ impl Broker {
             fetcher.writing.insert(partition);
         }
         self.checkpoints.high_watermarks_moved = true;
+        self.note_cleaned(slot, effects);
         self.watch_log(Some(slot));
     }
 

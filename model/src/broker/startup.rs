@@ -27,8 +27,13 @@ use crate::{
 const TAG: DiskTag = DiskTag(1);
 
 /// The files of the root directory that a start reads.
-const ROOT_FILES: [FileKind; 4] =
-    [FileKind::CleanShutdown, FileKind::RecoveryPoints, FileKind::HighWatermarks, FileKind::LogStarts];
+const ROOT_FILES: [FileKind; 5] = [
+    FileKind::CleanShutdown,
+    FileKind::RecoveryPoints,
+    FileKind::HighWatermarks,
+    FileKind::LogStarts,
+    FileKind::CleanerOffsets,
+];
 
 /// How far a start has come.
 #[derive(Clone, Debug, Default)]
@@ -126,6 +131,7 @@ impl Broker {
         let recovery_points: BTreeMap<TopicPartition, Offset> = offsets(FileKind::RecoveryPoints);
         let log_starts: BTreeMap<TopicPartition, Offset> = offsets(FileKind::LogStarts);
         startup.high_watermarks = offsets(FileKind::HighWatermarks);
+        let cleaned = offsets(FileKind::CleanerOffsets);
         for (partition, files) in core::mem::take(&mut startup.logs) {
             let hints = Hints {
                 clean: startup.clean,
@@ -135,6 +141,7 @@ impl Broker {
             let loader = Loader::begin(partition, config.clone(), hints, files, museum, &mut effects.disk);
             startup.loaders.insert(partition, loader);
         }
+        self.restore_cleaner(cleaned);
         self.finish_startup_if_loaded(now, effects);
     }
 
@@ -164,7 +171,8 @@ impl Broker {
         }
     }
 
-    fn loaded(&mut self, partition: TopicPartition, loaded: Loaded, effects: &mut Effects) {
+    fn loaded(&mut self, partition: TopicPartition, mut loaded: Loaded, effects: &mut Effects) {
+        loaded.log.restore_cleaned(self.cleaned_before(partition));
         let min_isr = self.topic_defaults.min_insync_replicas;
         let Some(startup) = &mut self.startup else { return };
         startup.loaders.remove(&partition);

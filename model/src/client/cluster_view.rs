@@ -4,10 +4,13 @@
 //! only goes forward while the topic is the same one (KIP-320). Asked again when somebody finds it wrong, not
 //! more often than `retry.backoff.ms` allows, and when it is older than `metadata.max.age.ms`.
 
-use alloc::{collections::BTreeMap, vec::Vec};
+use alloc::{
+    collections::{BTreeMap, BTreeSet},
+    vec::Vec,
+};
 use core::time::Duration;
 
-use super::{backoff::Backoff, in_flight::InFlight};
+use super::{backoff::Backoff, in_flight::InFlight, pattern::Pattern};
 use crate::{
     event::Event,
     machine::Effects,
@@ -39,6 +42,7 @@ pub struct TopicView {
     name: TopicName,
     id: Option<TopicId>,
     present: bool,
+    heard: bool,
     partitions: Vec<Leadership>,
 }
 
@@ -46,6 +50,11 @@ impl TopicView {
     /// Its name.
     pub fn name(&self) -> &TopicName {
         &self.name
+    }
+
+    /// Whether a broker has said anything of it, be it that there is no such topic.
+    pub fn is_heard_of(&self) -> bool {
+        self.heard
     }
 
     /// Its id, while it exists as far as we know.
@@ -59,6 +68,11 @@ impl TopicView {
     }
 }
 
+/// Whether a topic is the cluster's own: no pattern means it (Kafka: `exclude.internal.topics`).
+fn is_internal(name: &TopicName) -> bool {
+    matches!(name.as_str(), "__consumer_offsets" | "__transaction_state")
+}
+
 /// What a client has heard of the cluster.
 #[derive(Clone, Debug)]
 pub struct ClusterView {
@@ -67,6 +81,12 @@ pub struct ClusterView {
     topics: Vec<TopicView>,
     by_name: BTreeMap<TopicName, TopicIndex>,
     by_id: BTreeMap<TopicId, TopicIndex>,
+    /// All topics that fit are of interest.
+    pattern: Option<Pattern>,
+    /// Whether all topics are asked for.
+    asks_all: bool,
+    /// Whether all topics have been told of since there is a pattern.
+    told_all: bool,
     wanted: bool,
     topics_added: bool,
     asking: bool,
@@ -88,6 +108,9 @@ impl ClusterView {
             topics: Vec::new(),
             by_name: BTreeMap::new(),
             by_id: BTreeMap::new(),
+            pattern: None,
+            asks_all: false,
+            told_all: false,
             wanted: false,
             topics_added: false,
             asking: false,
@@ -106,13 +129,54 @@ impl ClusterView {
         if let Some(index) = self.by_name.get(name) {
             return *index;
         }
-        let index = TopicIndex(self.topics.len());
-        self.topics.push(TopicView { name: name.clone(), id: None, present: false, partitions: Vec::new() });
-        self.by_name.insert(name.clone(), index);
+        let index = self.add(name);
         self.wanted = true;
         self.topics_added = true;
         self.allowed_at = Instant::ZERO;
         index
+    }
+
+    fn add(&mut self, name: &TopicName) -> TopicIndex {
+        let index = TopicIndex(self.topics.len());
+        self.topics.push(TopicView {
+            name: name.clone(),
+            id: None,
+            present: false,
+            heard: false,
+            partitions: Vec::new(),
+        });
+        self.by_name.insert(name.clone(), index);
+        index
+    }
+
+    /// All topics that fit a pattern are of interest from now on, and asked about at once; none but those named,
+    /// if there is no pattern.
+    pub fn follow(&mut self, pattern: Option<Pattern>) {
+        if self.pattern == pattern {
+            return;
+        }
+        self.told_all = false;
+        if pattern.is_some() {
+            self.wanted = true;
+            self.topics_added = true;
+            self.allowed_at = Instant::ZERO;
+        }
+        self.pattern = pattern;
+    }
+
+    /// The topics that exist and fit the pattern, in order; `None` until all have been told of.
+    pub fn fitting(&self) -> Option<Vec<TopicName>> {
+        let pattern = self.pattern.as_ref().filter(|_| self.told_all)?;
+        let matcher = pattern.matcher();
+        let fits = |name: &&TopicName| !is_internal(name) && matcher(name.as_str());
+        let exists = |at: &TopicIndex| self.view(*at).id().is_some();
+        let known = self.by_name.iter().filter(|(_, at)| exists(at)).map(|(name, _)| name);
+        Some(known.filter(fits).cloned().collect())
+    }
+
+    /// The topic of a name, if it is one of interest.
+    pub fn find(&self, name: &TopicName) -> Option<TopicIndex> {
+        self.by_name.get(name).copied()
     }
 
     /// What is known of a topic.
@@ -172,8 +236,10 @@ impl ClusterView {
         }
         match self.any_server(now, net) {
             Ok(server) => {
-                let topics = self.topics.iter().map(|t| TopicRef::Name(t.name.clone())).collect();
-                let request = Request::Metadata(MetadataRequest { topics: Some(topics) });
+                self.asks_all = self.pattern.is_some();
+                let named = || self.topics.iter().map(|t| TopicRef::Name(t.name.clone())).collect();
+                let topics = (!self.asks_all).then(named);
+                let request = Request::Metadata(MetadataRequest { topics, allow_auto_topic_creation: false });
                 net.send(now, server, request, what_for, effects);
                 self.asking = true;
                 self.topics_added = false;
@@ -214,11 +280,28 @@ impl ClusterView {
         for topic in &response.topics {
             self.learn_topic(topic, &mut changed, effects);
         }
+        if core::mem::take(&mut self.asks_all) {
+            self.told_all = self.pattern.is_some();
+            self.forget_unmentioned(response, &mut changed);
+        }
         self.unchanged = if changed.is_empty() { self.unchanged.saturating_add(1) } else { 0 };
         if !self.topics_added {
             self.allowed_at = now + self.backoff.rest(self.unchanged.saturating_sub(1));
         }
         changed
+    }
+
+    /// Who was asked about all topics names those that are there.
+    fn forget_unmentioned(&mut self, response: &MetadataResponse, changed: &mut Vec<(TopicIndex, u32)>) {
+        let mentioned: BTreeSet<&TopicName> =
+            response.topics.iter().filter_map(|topic| topic.name.as_ref()).collect();
+        for (at, topic) in self.topics.iter_mut().enumerate() {
+            topic.heard = true;
+            if !mentioned.contains(&topic.name) && core::mem::take(&mut topic.present) {
+                let partitions = 0..topic.partitions.len() as u32;
+                changed.extend(partitions.map(|partition| (TopicIndex(at), partition)));
+            }
+        }
     }
 
     fn learn_topic(
@@ -231,8 +314,13 @@ impl ClusterView {
             (TopicRef::Name(name), _) | (_, Some(name)) => self.by_name.get(name).copied(),
             (TopicRef::Id(id), None) => self.by_id(*id),
         };
-        let Some(index) = index else { return };
+        let fits = |name: &&TopicName| {
+            !is_internal(name) && self.pattern.as_ref().is_some_and(|it| it.fits(name.as_str()))
+        };
+        let found = said.name.as_ref().filter(fits).filter(|_| index.is_none()).cloned();
+        let Some(index) = index.or_else(|| found.map(|name| self.add(&name))) else { return };
         let topic = &mut self.topics[index.0];
+        topic.heard = true;
         let Some(id) = said.id.filter(|_| said.error.is_none()) else {
             if topic.present {
                 topic.present = false;
@@ -253,7 +341,7 @@ impl ClusterView {
                 topic.partitions.clear();
             }
         }
-        for partition in &said.partitions {
+        for partition in said.partitions.iter() {
             self.wanted |= partition.error.is_some_and(ErrorCode::is_retriable);
             let at = partition.partition as usize;
             if at >= topic.partitions.len() {

@@ -24,6 +24,7 @@ pub struct InFlight<T> {
     /// Requests in the order they time out. Those that are answered are dropped once they come to the front.
     timeouts: VecDeque<(Instant, NodeId, CorrelationId)>,
     next: CorrelationId,
+    channel: Channel,
     timeout: Duration,
     backoff: Backoff,
     rng: Rng,
@@ -45,13 +46,14 @@ impl<T> Default for Peer<T> {
 }
 
 impl<T> InFlight<T> {
-    /// No connection yet. `timeout` is `request.timeout.ms`, `backoff` that of `reconnect.backoff.ms`, and
-    /// `rng` chooses among brokers that are equally good to ask.
-    pub fn new(timeout: Duration, backoff: Backoff, rng: Rng) -> InFlight<T> {
+    /// No connection yet. `channel` is what they are for, `timeout` is `request.timeout.ms`, `backoff` that of
+    /// `reconnect.backoff.ms`, and `rng` chooses among brokers that are equally good to ask.
+    pub fn new(channel: Channel, timeout: Duration, backoff: Backoff, rng: Rng) -> InFlight<T> {
         InFlight {
             peers: FlatMap::new(),
             timeouts: VecDeque::new(),
             next: CorrelationId(0),
+            channel,
             timeout,
             backoff,
             rng,
@@ -60,16 +62,31 @@ impl<T> InFlight<T> {
 
     /// Asks `to`, and remembers what for.
     pub fn send(&mut self, now: Instant, to: NodeId, request: Request, what_for: T, effects: &mut Effects) {
+        self.send_for(now, to, request, what_for, self.timeout, effects);
+    }
+
+    /// Asks `to` what may take another time than `request.timeout.ms` to answer, and remembers what for.
+    pub fn send_for(
+        &mut self,
+        now: Instant,
+        to: NodeId,
+        request: Request,
+        what_for: T,
+        timeout: Duration,
+        effects: &mut Effects,
+    ) {
         let correlation = self.post(to, request, effects);
         self.peers.get_or_insert_with(to, Peer::default).waiting.push_back((correlation, what_for));
-        self.timeouts.push_back((now + self.timeout, to, correlation));
+        let due = now + timeout;
+        let later = self.timeouts.iter().rev().take_while(|(other, ..)| *other > due).count();
+        self.timeouts.insert(self.timeouts.len() - later, (due, to, correlation));
     }
 
     /// Sends what is never answered: a Produce with `acks=0`.
     pub fn post(&mut self, to: NodeId, request: Request, effects: &mut Effects) -> CorrelationId {
         let correlation = self.next;
         self.next = CorrelationId(correlation.0.wrapping_add(1));
-        effects.request(to, Channel::MAIN, correlation, request);
+        effects.request(to, self.channel, correlation, request);
         correlation
     }
 
@@ -131,8 +148,23 @@ impl<T> InFlight<T> {
         if due > now {
             return None;
         }
-        effects.mail.push(Outgoing::Disconnect { peer, channel: Channel::MAIN });
-        Some((peer, self.broken(now, peer)))
+        Some((peer, self.close(now, peer, effects)))
+    }
+
+    /// Closes the connection to `peer`, which rests for a while. Gives back everything that was in flight there,
+    /// oldest first. One that is closed already is left to its rest, as `NetworkClient.disconnect` leaves it: closing
+    /// it again and again would have it rest for ever.
+    pub fn close(
+        &mut self,
+        now: Instant,
+        peer: NodeId,
+        effects: &mut Effects,
+    ) -> VecDeque<(CorrelationId, T)> {
+        if !self.peers.get(&peer).is_some_and(|peer| peer.heard || !peer.waiting.is_empty()) {
+            return VecDeque::new();
+        }
+        effects.mail.push(Outgoing::Disconnect { peer, channel: self.channel });
+        self.broken(now, peer)
     }
 
     /// When the next request times out.
@@ -197,11 +229,11 @@ mod tests {
     fn in_flight() -> InFlight<&'static str> {
         let backoff =
             Backoff::new(Duration::from_millis(50), Duration::from_millis(50), Rng::named(1, "reconnect"));
-        InFlight::new(Duration::from_millis(1_000), backoff, Rng::named(1, "node"))
+        InFlight::new(Channel::MAIN, Duration::from_millis(1_000), backoff, Rng::named(1, "node"))
     }
 
     fn ask() -> Request {
-        Request::Metadata(MetadataRequest { topics: None })
+        Request::Metadata(MetadataRequest { topics: None, allow_auto_topic_creation: false })
     }
 
     #[test]
@@ -223,6 +255,17 @@ mod tests {
     }
 
     #[test]
+    fn who_closes_a_closed_connection_again_does_not_prolong_its_rest() {
+        let (mut net, mut effects) = (in_flight(), Effects::new());
+        net.send(ms(0), ONE, ask(), "not answered", &mut effects);
+        effects.clear();
+        assert_eq!(net.close(ms(10), ONE, &mut effects).len(), 1);
+        assert!(net.close(ms(50), ONE, &mut effects).is_empty());
+        assert_eq!(effects.mail, [Outgoing::Disconnect { peer: ONE, channel: Channel::MAIN }]);
+        assert!(net.can_send(ms(60), ONE, 5));
+    }
+
+    #[test]
     fn an_answer_nobody_waits_for_is_not_mistaken_for_another() {
         let (mut net, mut effects) = (in_flight(), Effects::new());
         net.send(ms(0), ONE, ask(), "lost", &mut effects);
@@ -232,6 +275,23 @@ mod tests {
         assert_eq!(net.answered(ONE, CorrelationId(1)), Some("asked again"));
         assert_eq!(net.deadline(), None);
         assert!(net.is_empty());
+    }
+
+    #[test]
+    fn who_may_take_longer_keeps_nobody_else_waiting() {
+        let (mut net, mut effects) = (in_flight(), Effects::new());
+        net.send_for(ms(0), ONE, ask(), "long", Duration::from_secs(9), &mut effects);
+        net.send(ms(10), TWO, ask(), "elsewhere", &mut effects);
+        net.send(ms(20), ONE, ask(), "behind it", &mut effects);
+        assert_eq!(net.deadline(), Some(ms(1_010)));
+        assert_eq!(net.answered(TWO, CorrelationId(1)), Some("elsewhere"));
+        assert_eq!(net.answered(ONE, CorrelationId(0)), Some("long"));
+        assert_eq!(net.deadline(), Some(ms(1_020)));
+        assert_eq!(
+            net.time_out(ms(1_020), &mut effects).map(|(peer, lost)| (peer, lost.len())),
+            Some((ONE, 1))
+        );
+        assert_eq!(net.deadline(), None);
     }
 
     #[test]

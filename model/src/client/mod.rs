@@ -2,14 +2,17 @@
 
 pub mod backoff;
 pub mod in_flight;
+pub mod pattern;
 pub mod cluster_view;
 #[cfg(test)]
 pub(crate) mod scripted;
 
 use alloc::{string::String, vec::Vec};
+use core::time::Duration;
 
 use bytes::Bytes;
 
+pub use crate::protocol::NamedPartition;
 use crate::{
     event::RecordTag,
     protocol::{
@@ -18,7 +21,7 @@ use crate::{
         topics::{ElectionKind, NewTopic},
     },
     time::Timestamp,
-    units::{Offset, TopicPartition},
+    units::{GroupId, Offset},
 };
 
 /// Whether an error says that a client's view of the cluster is wrong (Kafka: `InvalidMetadataException`).
@@ -36,15 +39,6 @@ pub fn is_invalid_metadata(error: ErrorCode) -> bool {
             | ErrorCode::UnknownLeaderEpoch
             | ErrorCode::NetworkException
     )
-}
-
-/// A partition by its topic's name, as applications name it.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct NamedPartition {
-    /// The topic's name.
-    pub topic: TopicName,
-    /// Which of its partitions.
-    pub partition: u32,
 }
 
 /// A record that an application wants sent.
@@ -66,6 +60,40 @@ pub struct NewRecord {
     pub timestamp: Option<Timestamp>,
 }
 
+/// What a consumer wants to read as a member of its group.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Topics {
+    /// These, by name.
+    Named(Vec<TopicName>),
+    /// All whose whole name fits this regular expression ([`pattern::Pattern`]).
+    Pattern(alloc::sync::Arc<str>),
+}
+
+/// When an application commits by itself, besides `enable.auto.commit`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Commits {
+    /// Never.
+    #[default]
+    Never,
+    /// Before it begins with what a poll gave it, and waits for the answer (`commitSync`): what it fails at is
+    /// lost.
+    Before,
+    /// When it is done with what a poll gave it, and waits for the answer (`commitSync`): what it fails at is
+    /// repeated.
+    After,
+    /// When it is done with what a poll gave it, and polls on at once (`commitAsync`).
+    AfterAsync,
+}
+
+/// What a consumer's application does with records.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Application {
+    /// How long it takes for one record.
+    pub per_record: Duration,
+    /// When it commits.
+    pub commits: Commits,
+}
+
 /// What whoever runs a node can tell it. A node ignores what is not for its role.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Command {
@@ -76,6 +104,15 @@ pub enum Command {
     /// Consumer: read exactly these partitions from now on. What was assigned before and still is keeps its
     /// position.
     Assign(Vec<NamedPartition>),
+    /// Consumer: be a member of its group and read what that gives it, of these topics. What was assigned by hand
+    /// is not read any more.
+    Subscribe(Topics, Application),
+    /// Consumer: leave the group and read nothing.
+    Unsubscribe,
+    /// Consumer: commit where the application is, now; wait for the answer if `true`.
+    Commit(bool),
+    /// Consumer: the application does something else for so long, and does not poll.
+    Stall(Duration),
     /// Consumer: go on at an offset.
     Seek(NamedPartition, Offset),
     /// Consumer: go on at what ListOffsets says: the start, the end, or the first record of a time.
@@ -94,8 +131,12 @@ pub enum Command {
     CreatePartitions(TopicName, u32),
     /// Admin: drop what is before an offset; `None` for everything below the high watermark.
     DeleteRecords(NamedPartition, Option<Offset>),
+    /// Admin: forget groups.
+    DeleteGroups(Vec<GroupId>),
+    /// Admin: forget what a group has committed in partitions.
+    DeleteOffsets(GroupId, Vec<NamedPartition>),
     /// Admin: have leaders elected; of all partitions if none is named.
-    ElectLeaders(ElectionKind, Vec<TopicPartition>),
+    ElectLeaders(ElectionKind, Vec<NamedPartition>),
     /// Admin: ask for a description of a topic.
     DescribeTopic(TopicName),
     /// Any node: shut down in an orderly way (SIGTERM).

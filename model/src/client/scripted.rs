@@ -43,6 +43,8 @@ pub struct Question {
     pub to: NodeId,
     /// Under which number.
     pub correlation: CorrelationId,
+    /// On which connection.
+    pub channel: Channel,
     /// What.
     pub request: Request,
 }
@@ -89,11 +91,11 @@ impl<M: Machine> Script<M> {
         for mail in effects.mail {
             match mail {
                 Outgoing::Request { to, correlation, request, channel } => {
-                    assert_eq!(channel, Channel::MAIN);
-                    self.questions.push(Question { to, correlation, request });
+                    assert!(matches!(channel, Channel::MAIN | Channel::GROUP));
+                    self.questions.push(Question { to, correlation, channel, request });
                 }
-                Outgoing::Disconnect { peer, .. } => {
-                    self.questions.retain(|question| question.to != peer);
+                Outgoing::Disconnect { peer, channel } => {
+                    self.questions.retain(|question| (question.to, question.channel) != (peer, channel));
                     self.closed.push(peer);
                 }
                 other => panic!("a client sends no {other:?}"),
@@ -135,11 +137,12 @@ impl<M: Machine> Script<M> {
 
     /// Answers a question; a broker answers in order.
     pub fn answer(&mut self, question: &Question, response: Response) {
-        let older = |other: &&Question| other.to == question.to && other.correlation < question.correlation;
+        let same = |other: &Question| (other.to, other.channel) == (question.to, question.channel);
+        let older = |other: &&Question| same(other) && other.correlation < question.correlation;
         assert!(!self.questions.iter().any(|other| older(&other)), "it was asked something before that");
         self.step(Input::Response {
             from: question.to,
-            channel: Channel::MAIN,
+            channel: question.channel,
             correlation: question.correlation,
             response,
         });
@@ -147,9 +150,14 @@ impl<M: Machine> Script<M> {
 
     /// Breaks its connection to a broker; what was asked there is not answered.
     pub fn disconnect(&mut self, broker: u32) {
+        self.disconnect_on(broker, Channel::MAIN);
+    }
+
+    /// Breaks one of its connections to a broker; what was asked there is not answered.
+    pub fn disconnect_on(&mut self, broker: u32, channel: Channel) {
         let peer = NodeId::broker(broker);
-        self.questions.retain(|question| question.to != peer);
-        self.step(Input::Disconnected { peer, channel: Channel::MAIN, why: Disconnect::Reset });
+        self.questions.retain(|question| (question.to, question.channel) != (peer, channel));
+        self.step(Input::Disconnected { peer, channel, why: Disconnect::Reset });
     }
 
     /// Answers its question for metadata: who leads the partitions of `orders`, in which epochs.
@@ -178,7 +186,8 @@ impl<M: Machine> Script<M> {
     }
 }
 
-fn metadata(leaders: &[(u32, u32)]) -> Response {
+/// What a broker says of `orders`: who leads its partitions, in which epochs.
+pub fn metadata(leaders: &[(u32, u32)]) -> Response {
     let partitions = (0..).zip(leaders).map(|(partition, (leader, epoch))| PartitionMetadata {
         partition,
         error: (*leader == 0).then_some(ErrorCode::LeaderNotAvailable),

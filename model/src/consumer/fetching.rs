@@ -88,9 +88,15 @@ impl Consumer {
         self.fetching.remove(from);
         self.attention.insert(from);
         for ((at, offset), fetched) in asked.into_iter().zip(response.partitions) {
-            let partition = &self.partitions[at.0];
-            let here = partition.position.is_some_and(|position| position.offset == offset);
+            let partition = &mut self.partitions[at.0];
             let wanted = partition.assigned && !partition.buffered && partition.state == State::Fetching;
+            // KAFKA-2342: whatever was fetched was read, and the position set behind it.
+            if let Some(position) = partition.position.as_mut().filter(|_| wanted && self.group.is_some())
+                && self.museum.has(Bug::FetchAcrossRebalanceMovesPosition)
+            {
+                position.offset = offset;
+            }
+            let here = partition.position.is_some_and(|position| position.offset == offset);
             let known = self.view.partition(partition.topic, partition.partition);
             let Some(known) = known.filter(|known| {
                 // Who asked for another offset, or another topic of the name, has moved on since.

@@ -4,11 +4,27 @@
 //! (`positions`), asking leaders for offsets and epochs (`lookups`), reading (`fetching`). One fetch is in
 //! flight per broker. The application of this consumer always polls (`polling`): what is fetched is handed on
 //! at once, as far as one poll may return so much.
+//!
+//! With `group.id` it has a coordinator (`group`, `coordinator`), remembers there how far it has come (`committing`,
+//! `committed`), and, if it subscribes, is a member (`membership`, `ownership`, `heartbeats`) that shares partitions
+//! with others (`assignor`, `protocol`), or, with `group.protocol=consumer`, is told which are its own (`modern`). Its
+//! application takes its time then (`application`).
 
 pub mod positions;
 mod lookups;
 mod fetching;
 mod polling;
+mod group;
+mod coordinator;
+mod membership;
+mod ownership;
+mod heartbeats;
+mod application;
+mod committing;
+mod committed;
+mod modern;
+pub mod protocol;
+pub mod assignor;
 
 use alloc::{collections::VecDeque, format, vec::Vec};
 
@@ -25,7 +41,7 @@ use crate::{
     config::ConsumerConfig,
     event::{Event, SeekReason},
     flat::{FlatMap, FlatSet},
-    machine::{Channel, Effects, Halt, Input, Machine},
+    machine::{Channel, Effects, Input, Machine},
     museum::{Bug, Museum},
     node::Setup,
     protocol::{ErrorCode, Response, list_offsets::OffsetSpec, metadata::MetadataResponse},
@@ -80,6 +96,7 @@ enum Asked {
     Offsets(Vec<(Subject, OffsetSpec)>, u64),
     Epochs(Vec<(PartitionIndex, positions::Position)>),
     Fetch(SmallVec<[(PartitionIndex, Offset); 2]>),
+    Coordinator,
 }
 
 /// One consumer process.
@@ -114,6 +131,8 @@ pub struct Consumer {
     turns: FlatMap<NodeId, PartitionIndex>,
     /// When a broker that is wanted has rested.
     rested: Option<Instant>,
+    /// Its group, if it has one.
+    group: Option<group::Group>,
 }
 
 impl Consumer {
@@ -125,6 +144,7 @@ impl Consumer {
         let reconnect =
             Backoff::new(config.reconnect_backoff_ms, config.reconnect_backoff_max_ms, stream("reconnect"));
         Consumer {
+            group: group::Group::of(&setup, &config),
             museum: setup.museum,
             view: ClusterView::new(
                 setup.bootstrap.clone(),
@@ -132,7 +152,7 @@ impl Consumer {
                 retry("metadata"),
                 setup.museum,
             ),
-            net: InFlight::new(config.request_timeout_ms, reconnect, stream("server")),
+            net: InFlight::new(Channel::MAIN, config.request_timeout_ms, reconnect, stream("server")),
             backoff: retry("retry"),
             partitions: Vec::new(),
             by_place: FlatMap::new(),
@@ -157,6 +177,10 @@ impl Consumer {
     fn told(&mut self, now: Now, command: Command, effects: &mut Effects) {
         match command {
             Command::Assign(wanted) => self.assign(now, &wanted, effects),
+            Command::Subscribe(topics, application) => self.subscribe(now, topics, application, effects),
+            Command::Unsubscribe => self.unsubscribe(now, effects),
+            Command::Commit(waits) => self.commit_now(now, waits),
+            Command::Stall(long) => self.stall(now, long),
             Command::Seek(named, to) => self.seek(now, &named, State::Seeking(to), effects),
             Command::SeekTo(named, spec) => {
                 let state = State::Resetting { spec, why: SeekReason::Asked, asked: false };
@@ -165,29 +189,45 @@ impl Consumer {
             Command::Pause(which) => self.pause(now, &which, true, effects),
             Command::Resume(which) => self.pause(now, &which, false, effects),
             Command::EndOffset(named) => self.want_end(now, &named),
-            Command::Shutdown => {
-                effects.note(Event::Halted { why: Halt::Shutdown });
-                effects.halt = Some(Halt::Shutdown);
-            }
+            Command::Shutdown => self.close(now, effects),
             _ => {}
         }
     }
 
+    /// The application wants to read these. Ignored while it is subscribed, which Kafka refuses.
     fn assign(&mut self, now: Now, wanted: &[NamedPartition], effects: &mut Effects) {
+        if self.is_subscribed() {
+            return;
+        }
         let mut assigned = FlatSet::new();
         for named in wanted {
             assigned.insert(self.index_of(named));
         }
+        self.reassign(now, &assigned, effects);
+    }
+
+    fn is_subscribed(&self) -> bool {
+        self.group.as_ref().is_some_and(|group| group.topics.is_some())
+    }
+
+    fn reassign(&mut self, now: Now, assigned: &FlatSet<PartitionIndex>, effects: &mut Effects) {
         for at in (0..self.partitions.len()).map(PartitionIndex) {
             let partition = &mut self.partitions[at.0];
             match (partition.assigned, assigned.contains(&at)) {
                 (false, true) => partition.assigned = true,
+                // A mutant: it goes on where it was, should it be given the partition again.
+                (true, false) if self.museum.has(Bug::StalePositionAfterRebalance) => {
+                    partition.assigned = false;
+                    partition.buffered = false;
+                }
                 (true, false) => {
                     partition.assigned = false;
                     partition.paused = false;
-                    partition.buffered = false;
+                    partition.pending = false;
+                    // KAFKA-2978: as if what is dropped below were still to be handed on.
+                    partition.buffered &= self.museum.has(Bug::FetchedPositionOutlivesRebalance);
                     partition.state = State::Starting;
-                    partition.position = None;
+                    partition.stored = partition.position.take();
                 }
                 _ => {}
             }
@@ -196,6 +236,10 @@ impl Consumer {
         self.announced = Some(0);
         // Told before anything else is told of these partitions.
         self.announce(effects);
+        if self.announced == Some(0) && self.is_subscribed() {
+            // A member tells of its generation even if it has never heard of the topics.
+            self.tell_owned(Vec::new(), effects);
+        }
         for at in (0..self.partitions.len()).map(PartitionIndex) {
             self.place(now.monotonic, at, effects);
         }
@@ -205,13 +249,23 @@ impl Consumer {
     /// is not there keeps nobody from reading the others.
     fn announce(&mut self, effects: &mut Effects) {
         let Some(announced) = self.announced else { return };
-        let assigned = self.partitions.iter().filter(|partition| partition.assigned);
+        // What is kept is kept also while somebody says that there is no such topic; of what is new, the id is to
+        // be heard first.
+        let known = |at: PartitionIndex| match &self.partitions[at.0] {
+            new if new.state == State::Starting => self.view.partition(new.topic, new.partition),
+            _ => self.known(at),
+        };
+        let assigned = (0..self.partitions.len()).filter(|at| self.partitions[*at].assigned);
         let all = assigned.clone().count();
-        let known = assigned.filter_map(|p| self.view.partition(p.topic, p.partition));
-        let partitions: Vec<_> = known.collect();
+        let partitions: Vec<_> = assigned.map(PartitionIndex).filter_map(known).collect();
         if partitions.len() == all || partitions.len() > announced {
             self.announced = Some(partitions.len()).filter(|known| *known < all);
-            effects.note(Event::Assigned { partitions });
+            if self.is_subscribed() {
+                self.owns_by_now();
+                self.tell_owned(partitions, effects);
+            } else {
+                effects.note(Event::Assigned { partitions });
+            }
         }
     }
 
@@ -264,6 +318,9 @@ impl Consumer {
             (Asked::Fetch(asked), Response::Fetch(response)) => {
                 self.fetched(now, from, asked, response, effects);
             }
+            (Asked::Coordinator, Response::FindCoordinator(response)) => {
+                self.coordinator_found(now, &response, effects);
+            }
             // An answer to another question: as if there had been none.
             (asked, _) => self.lost(now, from, asked, effects),
         }
@@ -284,6 +341,7 @@ impl Consumer {
                     self.lookup_failed(now, Subject::Partition(at), error, None, effects);
                 }
             }
+            Asked::Coordinator => self.search_failed(now, error, effects),
             Asked::Fetch(_) => {
                 self.fetching.remove(peer);
                 self.attention.insert(peer);
@@ -301,6 +359,9 @@ impl Consumer {
     fn learn(&mut self, now: Now, response: &MetadataResponse, effects: &mut Effects) {
         let changed = self.view.learn(now.monotonic, response, effects);
         self.announce(effects);
+        if let Some(group) = &mut self.group {
+            group.look_again = true;
+        }
         for (topic, partition) in changed {
             if let Some(at) = self.by_place.get(&(topic, partition)).copied() {
                 self.partitions[at.0].rests_until = Instant::ZERO;
@@ -328,6 +389,7 @@ impl Consumer {
         if self.polls_at.is_some_and(|at| at <= now.monotonic) {
             self.poll(now, effects);
         }
+        self.tend(now, effects);
         self.rested = None;
         for broker in self.attention.clone().iter() {
             if let Some(until) = self.net.rests_until(now.monotonic, broker) {
@@ -357,14 +419,26 @@ impl Machine for Consumer {
             Input::Disconnected { peer, channel: Channel::MAIN, .. } => {
                 self.disconnected(now, peer, effects);
             }
+            Input::Response { from, channel: Channel::GROUP, correlation, response } => {
+                let errand = self.group.as_mut().and_then(|group| group.net.answered(from, correlation));
+                if let Some(errand) = errand {
+                    self.group_answered(now, errand, response, effects);
+                }
+            }
+            Input::Disconnected { peer, channel: Channel::GROUP, .. } => {
+                self.group_disconnected(now, peer, effects);
+            }
             _ => {}
         }
         self.go_on(now, effects);
     }
 
     fn deadline(&self) -> Option<Instant> {
+        let group = self.group.as_ref();
+        let of_group = group.map(|group| earliest(group.net.deadline(), group.wakes));
         [self.view.deadline(), self.net.deadline(), self.resting.next(), self.polls_at]
             .into_iter()
+            .chain(of_group)
             .fold(self.rested, earliest)
     }
 }

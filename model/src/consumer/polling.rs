@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// How long the application is at work on what one poll returned before it polls again.
-const WORK: Duration = Duration::from_micros(1);
+pub(super) const WORK: Duration = Duration::from_micros(1);
 
 /// What has come of one partition, as far as the application has not got it.
 #[derive(Clone, Debug)]
@@ -39,13 +39,17 @@ pub struct Fetched {
 impl Consumer {
     /// One poll: hands on at most `max.poll.records` of what has come, in the order in which it came.
     pub(super) fn poll(&mut self, now: Now, effects: &mut Effects) {
+        if !self.hands_on() {
+            self.polls_at = None;
+            return self.keep(now, effects);
+        }
         let mut left = self.config.max_poll_records;
         let mut paused = VecDeque::new();
         while left > 0
             && let Some(mut fetched) = self.buffered.pop_front()
         {
             let at = fetched.at;
-            if self.partitions[at.0].paused {
+            if self.partitions[at.0].paused || self.partitions[at.0].pending {
                 // It is kept until the application wants it again. KAFKA-7548.
                 paused.push_back(fetched);
                 continue;
@@ -57,8 +61,12 @@ impl Consumer {
                 self.place(now.monotonic, at, effects);
             }
         }
-        self.polls_at = (!self.buffered.is_empty()).then(|| now.monotonic + WORK);
+        self.polls_at = (self.group.is_none() && !self.buffered.is_empty()).then(|| now.monotonic + WORK);
         self.buffered.append(&mut paused);
+        if self.museum.has(Bug::AutocommitIncludesCurrentPoll) {
+            self.auto_commit(now, effects);
+        }
+        self.begin_work(now);
         self.keep(now, effects);
     }
 
@@ -78,9 +86,27 @@ impl Consumer {
     /// If the position is not where these records begin any more, or is not known to be right, nobody wants
     /// them.
     fn hand_on(&mut self, now: Now, fetched: &mut Fetched, most: u32, effects: &mut Effects) -> u32 {
+        let begin = effects.events.len();
+        let given = self.hand_on_records(now, fetched, most, effects);
+        if let Some(group) = self.group.as_mut().filter(|_| given > 0) {
+            let offset = |event: &Event| match event {
+                Event::Delivered { offset, .. } => Some(*offset),
+                _ => None,
+            };
+            let mut offsets = effects.events[begin..].iter().filter_map(offset);
+            if let Some(first) = offsets.next() {
+                let last = offsets.next_back().unwrap_or(first);
+                group.work.give(fetched.known, first, last.next(), given);
+            }
+        }
+        given
+    }
+
+    fn hand_on_records(&mut self, now: Now, fetched: &mut Fetched, most: u32, effects: &mut Effects) -> u32 {
         let partition = &mut self.partitions[fetched.at.0];
         let reads = partition.assigned && partition.state == State::Fetching;
         partition.handed_from = Some(fetched.next);
+        partition.stored = None;
         let here = partition.position.as_mut().filter(|position| reads && position.offset == fetched.next);
         let Some(position) = here else {
             fetched.batches = Batches::new().into_iter();

@@ -39,6 +39,11 @@ pub enum State {
     Starting,
     /// The application wants to be here; the topic is not known yet.
     Seeking(Offset),
+    /// It has to be told how far its group has come.
+    Committed {
+        /// The request for it that is in flight.
+        asked: Option<u64>,
+    },
     /// It looks a position up.
     Resetting {
         /// Which.
@@ -70,6 +75,8 @@ pub struct Partition {
     pub assigned: bool,
     /// Whether it is not to be read for a while.
     pub paused: bool,
+    /// Whether it is about to be given up: nothing of it is read or handed on any more (KIP-848).
+    pub pending: bool,
     /// Whether records of it have come that the application has not got yet: it is not fetched meanwhile.
     pub buffered: bool,
     /// What is done about it.
@@ -82,6 +89,8 @@ pub struct Partition {
     pub rests_until: Instant,
     /// Where what was handed on last begins. Only the museum goes back there.
     pub handed_from: Option<Offset>,
+    /// Where it stood when it was last taken away. Only the museum commits that.
+    pub stored: Option<Position>,
     /// Its topic's id, as it was known last.
     pub known: Option<TopicPartition>,
     pub(super) place: Place,
@@ -95,12 +104,14 @@ impl Partition {
             partition,
             assigned: false,
             paused: false,
+            pending: false,
             buffered: false,
             state: State::Starting,
             position: None,
             failures: 0,
             rests_until: Instant::ZERO,
             handed_from: None,
+            stored: None,
             known: None,
             place: Place::Idle,
         }
@@ -116,10 +127,11 @@ impl Consumer {
         let reads = partition.state == State::Fetching;
         let wants = match partition.state {
             _ if !partition.assigned => false,
-            State::Fetching => !partition.paused && !partition.buffered,
+            State::Fetching => !partition.paused && !partition.buffered && !partition.pending,
             State::Resetting { asked, .. } | State::Validating { asked } => !asked,
             State::Starting | State::Seeking(_) => true,
-            State::Stuck => false,
+            // Its coordinator is asked, not its leader.
+            State::Committed { .. } | State::Stuck => false,
         };
         let place = match leader {
             _ if !wants => Place::Idle,
@@ -142,6 +154,7 @@ impl Consumer {
         let leadership = self.view.leadership(partition.topic, partition.partition);
         let leader = leadership.leader.and(leadership.epoch).map(|leader_epoch| (known.topic, leader_epoch));
         match partition.state {
+            State::Starting if self.group.is_some() => self.want_committed(at),
             State::Starting => self.reset(at, SeekReason::Reset, effects),
             State::Seeking(offset) => {
                 self.move_to(at, Position { offset, epoch: None, leader }, SeekReason::Asked, effects);
@@ -159,7 +172,7 @@ impl Consumer {
                     _ => State::Fetching,
                 };
             }
-            State::Resetting { .. } | State::Stuck => {}
+            State::Committed { .. } | State::Resetting { .. } | State::Stuck => {}
         }
     }
 
@@ -188,7 +201,9 @@ impl Consumer {
             let error = match why {
                 SeekReason::OutOfRange => ReadFailure::OffsetOutOfRange,
                 SeekReason::Truncated => ReadFailure::LogTruncation,
-                SeekReason::Reset | SeekReason::Asked => ReadFailure::NoOffsetForPartition,
+                SeekReason::Reset | SeekReason::Asked | SeekReason::Committed => {
+                    ReadFailure::NoOffsetForPartition
+                }
             };
             effects.note(Event::ReadFailed { partition, error });
         }

@@ -1,5 +1,13 @@
 //! Does a consumer keep its promises, with answers fed to it by hand?
 
+mod group;
+mod joining;
+mod leaving;
+mod commits;
+mod applications;
+#[cfg(feature = "museum")]
+mod museum;
+
 use alloc::{format, string::String, vec, vec::Vec};
 
 use super::*;

@@ -1,9 +1,9 @@
 //! What may a decision of the controller look at, and which decision does a request get?
 
-use alloc::vec::Vec;
+use alloc::{collections::BTreeMap, string::String, vec::Vec};
 
 use super::{
-    alter_partition, balance, brokers,
+    alter_partition, balance, brokers, configs,
     heartbeats::Sessions,
     image::{BrokerImage, Change, Image},
     leaders, producer_ids,
@@ -118,6 +118,14 @@ fn answer(
             let (records, response) = leaders::elect(view, request);
             (records, Response::ElectLeaders(response))
         }
+        Request::AlterConfigs(request) => {
+            let (records, response) = configs::alter(view, request);
+            (records, Response::AlterConfigs(response))
+        }
+        Request::IncrementalAlterConfigs(request) => {
+            let (records, response) = configs::alter_incrementally(view, request);
+            (records, Response::IncrementalAlterConfigs(response))
+        }
         _ => return Err(ErrorCode::UnsupportedVersion),
     })
 }
@@ -155,7 +163,11 @@ impl<'a> View<'a> {
 
     /// What a topic's own settings, or else the controller's, say about its leaders.
     pub(super) fn rules(self, topic: TopicId) -> Rules {
-        let own = self.image.topic(topic).map(|topic| &topic.config);
+        self.rules_with(self.image.topic(topic).map(|topic| &topic.config))
+    }
+
+    /// The same of a topic with these settings of its own.
+    pub(super) fn rules_with(self, own: Option<&BTreeMap<String, String>>) -> Rules {
         let mut config = TopicConfig {
             min_insync_replicas: self.config.min_insync_replicas,
             unclean_leader_election_enable: self.config.unclean_leader_election_enable,

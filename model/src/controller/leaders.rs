@@ -15,7 +15,7 @@ use super::{
 use crate::{
     museum::{Bug, Museum},
     protocol::{
-        ErrorCode,
+        ErrorCode, NamedPartition,
         topics::{ElectLeadersRequest, ElectLeadersResponse, ElectionKind},
     },
     units::{NodeId, NodeSet, TopicPartition},
@@ -269,26 +269,29 @@ pub(super) fn leads_any(view: View<'_>, broker: NodeId) -> bool {
 /// Asked for all partitions it does not tell of those that need no election.
 pub(super) fn elect(view: View<'_>, request: &ElectLeadersRequest) -> (Vec<Record>, ElectLeadersResponse) {
     let mut records = Vec::new();
-    let mut one = |partition| {
-        let result = elect_one(view, partition, request.kind);
-        result.map(|record| records.push(Record::PartitionChange(record)))
+    let mut one = |partition: &NamedPartition| {
+        let topic = view.image.topic_id(&partition.topic).ok_or(ErrorCode::UnknownTopicOrPartition)?;
+        let record = elect_one(view, TopicPartition::new(topic, partition.partition), request.kind)?;
+        records.push(Record::PartitionChange(record));
+        Ok(())
     };
     let mut answers = Vec::new();
     match &request.partitions {
         Some(partitions) => {
             let mut asked = BTreeSet::new();
-            for partition in partitions.iter().copied() {
+            for partition in partitions {
                 // Twice the same would be two changes of one state.
                 if asked.insert(partition) {
-                    answers.push((partition, one(partition)));
+                    answers.push((partition.clone(), one(partition)));
                 }
             }
         }
         None => {
-            for (_, topic) in view.image.names() {
+            for (name, topic) in view.image.names() {
                 let count = view.image.topic(topic).map_or(0, |topic| topic.partitions.len() as u32);
-                for partition in (0..count).map(|number| TopicPartition::new(topic, number)) {
-                    let result = one(partition);
+                for number in 0..count {
+                    let partition = NamedPartition { topic: name.clone(), partition: number };
+                    let result = one(&partition);
                     if result != Err(ErrorCode::ElectionNotNeeded) {
                         answers.push((partition, result));
                     }
@@ -342,9 +345,10 @@ mod tests {
     fn elect_leaders(
         cluster: &mut Cluster,
         kind: ElectionKind,
-        partition: Option<TopicPartition>,
-    ) -> Vec<(TopicPartition, Result<(), ErrorCode>)> {
-        let partitions = partition.map(|partition| [partition].into());
+        number: Option<u32>,
+    ) -> Vec<(NamedPartition, Result<(), ErrorCode>)> {
+        let partitions =
+            number.map(|partition| [NamedPartition { topic: "orders".into(), partition }].into());
         let request = ElectLeadersRequest { kind, partitions, timeout: Duration::ZERO };
         match cluster.ask(Question::Request(Request::ElectLeaders(request))) {
             Some(Response::ElectLeaders(response)) => response.partitions,
@@ -441,12 +445,13 @@ mod tests {
     fn an_operator_may_ask_for_the_preferred_leader_or_for_any() {
         let mut cluster = Cluster::of(2);
         let partition = cluster.topic("orders", &[1, 2], &[]);
-        let one = |result| [(partition, result)];
-        let preferred = elect_leaders(&mut cluster, ElectionKind::Preferred, Some(partition));
+        let named = |partition| NamedPartition { topic: "orders".into(), partition };
+        let one = |result| [(named(0), result)];
+        let preferred = elect_leaders(&mut cluster, ElectionKind::Preferred, Some(0));
         assert_eq!(preferred, one(Err(ErrorCode::ElectionNotNeeded)));
         assert_eq!(elect_leaders(&mut cluster, ElectionKind::Preferred, None), []);
         cluster.expire(1);
-        let preferred = elect_leaders(&mut cluster, ElectionKind::Preferred, Some(partition));
+        let preferred = elect_leaders(&mut cluster, ElectionKind::Preferred, Some(0));
         assert_eq!(preferred, one(Err(ErrorCode::PreferredLeaderNotAvailable)));
         cluster.beat(1).expect("registered");
         cluster.set_isr(partition, &[1, 2]);
@@ -455,16 +460,15 @@ mod tests {
 
         cluster.set_isr(partition, &[1]);
         cluster.expire(1);
-        let unclean = elect_leaders(&mut cluster, ElectionKind::Unclean, Some(partition));
+        let unclean = elect_leaders(&mut cluster, ElectionKind::Unclean, Some(0));
         assert_eq!(unclean, one(Ok(())));
         let state = cluster.state(partition);
         assert_eq!((state.leader, state.recovery), (Some(broker(2)), LeaderRecovery::Recovering));
         cluster.expire(2);
-        let unclean = elect_leaders(&mut cluster, ElectionKind::Unclean, Some(partition));
+        let unclean = elect_leaders(&mut cluster, ElectionKind::Unclean, Some(0));
         assert_eq!(unclean, one(Err(ErrorCode::EligibleLeadersNotAvailable)));
-        let nowhere = TopicPartition::new(partition.topic, 5);
-        let unknown = elect_leaders(&mut cluster, ElectionKind::Unclean, Some(nowhere));
-        assert_eq!(unknown, [(nowhere, Err(ErrorCode::UnknownTopicOrPartition))]);
+        let unknown = elect_leaders(&mut cluster, ElectionKind::Unclean, Some(5));
+        assert_eq!(unknown, [(named(5), Err(ErrorCode::UnknownTopicOrPartition))]);
     }
 
     #[cfg(feature = "museum")]

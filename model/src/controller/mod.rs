@@ -18,6 +18,7 @@ pub mod heartbeats;
 mod leaders;
 mod alter_partition;
 mod topics;
+mod configs;
 mod placement;
 mod producer_ids;
 mod balance;

@@ -5,6 +5,7 @@ use crate::protocol::{
     alter_partition::AlterPartitionResponse,
     broker_heartbeat::BrokerHeartbeatResponse,
     broker_registration::BrokerRegistrationResponse,
+    configs::AlterConfigsResponse,
     producer_ids::AllocateProducerIdsResponse,
     topics::{CreatePartitionsResponse, CreateTopicsResponse, DeleteTopicsResponse, ElectLeadersResponse},
 };
@@ -36,6 +37,14 @@ pub(super) fn of_request(request: &Request, error: ErrorCode) -> Option<Response
         Request::ElectLeaders(_) => {
             Response::ElectLeaders(ElectLeadersResponse { error: Some(error), partitions: [].into() })
         }
+        Request::AlterConfigs(request) => Response::AlterConfigs(AlterConfigsResponse {
+            resources: request.resources.iter().map(|(of, _)| (of.clone(), Err(error))).collect(),
+        }),
+        Request::IncrementalAlterConfigs(request) => {
+            Response::IncrementalAlterConfigs(AlterConfigsResponse {
+                resources: request.resources.iter().map(|(of, _)| (of.clone(), Err(error))).collect(),
+            })
+        }
         _ => return None,
     })
 }
@@ -66,6 +75,14 @@ pub(super) fn in_place_of(response: Response, error: ErrorCode) -> Response {
         }),
         Response::ElectLeaders(_) => {
             Response::ElectLeaders(ElectLeadersResponse { error: Some(error), partitions: [].into() })
+        }
+        Response::AlterConfigs(response) => Response::AlterConfigs(AlterConfigsResponse {
+            resources: response.resources.into_iter().map(|(of, _)| (of, Err(error))).collect(),
+        }),
+        Response::IncrementalAlterConfigs(response) => {
+            Response::IncrementalAlterConfigs(AlterConfigsResponse {
+                resources: response.resources.into_iter().map(|(of, _)| (of, Err(error))).collect(),
+            })
         }
         other => other,
     }

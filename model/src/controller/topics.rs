@@ -26,9 +26,6 @@ use crate::{
 /// How many records one request may come to (Kafka: `MAX_RECORDS_PER_USER_OP`), here for its partitions alone.
 const MAX_PARTITIONS: usize = 10_000;
 
-/// How long a topic's name may be.
-const MAX_NAME: usize = 249;
-
 /// What a request says that leaves the number of partitions to the controller: Kafka's -1.
 const DEFAULT_PARTITIONS: u32 = u32::MAX;
 
@@ -75,7 +72,7 @@ fn plan(
     topic: &NewTopic,
     room: usize,
 ) -> Result<Vec<Vec<NodeId>>, ErrorCode> {
-    check_config(&topic.config)?;
+    check_config(topic.config.iter().map(|(key, value)| (key, value)))?;
     let placed = if topic.assignment.is_empty() {
         let partitions = match topic.partitions {
             DEFAULT_PARTITIONS => view.config.num_partitions,
@@ -105,10 +102,17 @@ fn plan(
     Ok(placed)
 }
 
-fn check_config(config: &[(String, String)]) -> Result<(), ErrorCode> {
+/// Refuses with `InvalidConfig` what a topic cannot be set to.
+pub(super) fn check_config<'a>(
+    config: impl IntoIterator<Item = (&'a String, &'a String)>,
+) -> Result<(), ErrorCode> {
     let mut scratch = TopicConfig::default();
     for (key, value) in config {
         scratch.set(key, value).map_err(|_| ErrorCode::InvalidConfig)?;
+    }
+    // KIP-354: what must be cleaned by then may be cleaned by then.
+    if scratch.max_compaction_lag_ms < scratch.min_compaction_lag_ms {
+        return Err(ErrorCode::InvalidConfig);
     }
     Ok(())
 }
@@ -239,7 +243,7 @@ impl Names {
     /// Whether a topic may bear `name`: legal, not taken, and not one that differs from another only in `.`
     /// and `_`, which metrics cannot tell apart.
     fn check(&mut self, view: View<'_>, name: &TopicName) -> Result<(), ErrorCode> {
-        if !is_legal(name.as_str()) {
+        if !name.is_legal() {
             return Err(ErrorCode::InvalidTopic);
         }
         if view.image.topic_id(name).is_some() {
@@ -275,12 +279,6 @@ fn may_collide(name: &str) -> bool {
 
 fn spell(name: &TopicName) -> String {
     name.as_str().replace('.', "_")
-}
-
-/// Kafka's rule: 1 to 249 ASCII letters, digits, `.`, `_` and `-`, and neither `.` nor `..`.
-fn is_legal(name: &str) -> bool {
-    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-    (1..=MAX_NAME).contains(&name.len()) && name != "." && name != ".." && name.chars().all(legal)
 }
 
 #[cfg(test)]

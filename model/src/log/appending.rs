@@ -37,9 +37,9 @@ impl Log {
     /// Under `LogAppendTime` its records get the leader's time. A sequence that was appended before is not
     /// appended again: its offsets are returned. Refuses a batch that is too large with `MessageTooLarge` or
     /// `RecordListTooLarge`, one that is not the producer's next with `OutOfOrderSequenceNumber` or
-    /// `InvalidProducerEpoch`, one whose offsets do not count up one by one with `InvalidRecord`, and any
-    /// while the log [is being cut](Log::is_truncating) with `ReplicaNotAvailable`; nothing is changed then.
-    /// KIP-98, KIP-360.
+    /// `InvalidProducerEpoch`, one whose offsets do not count up one by one, or that has a record without a key
+    /// where the log is compacted, with `InvalidRecord`, and any while the log
+    /// [is being cut](Log::is_truncating) with `ReplicaNotAvailable`; nothing is changed then. KIP-98, KIP-360.
     pub fn append_leader(
         &mut self,
         now: Now,
@@ -96,12 +96,19 @@ impl Log {
         if u64::from(header.record_count) != u64::from(header.last_offset_delta) + 1 {
             return Err(ErrorCode::InvalidRecord);
         }
+        // A record of no key would never be superseded, and never be kept.
+        let compacts = self.config.cleanup_policy.compacts() && !batch.is_control() && !batch.is_compressed();
+        if compacts && batch.decode_records().any(|record| record.is_ok_and(|record| record.key.is_none())) {
+            return Err(ErrorCode::InvalidRecord);
+        }
         Ok(())
     }
 
     /// Adds a batch that the leader sent: its offsets and epoch stay.
     ///
-    /// Refuses one that does not begin at the log's end with `OffsetOutOfRange`, unless the log is empty and
+    /// If the log is compacted, it may begin after the log's end: what lies between was cleaned away where it
+    /// comes from. Elsewhere nothing is ever missing, and Kafka, which takes such a batch for any topic, would
+    /// not notice. Refuses a batch that begins anywhere else with `OffsetOutOfRange`, unless the log is empty and
     /// the batch holds its start (which may lie inside a batch, after DeleteRecords); and any while the log
     /// [is being cut](Log::is_truncating) with `ReplicaNotAvailable`. Nothing is changed then.
     pub fn append_follower(
@@ -114,7 +121,11 @@ impl Log {
         if self.is_truncating() {
             return Err(ErrorCode::ReplicaNotAvailable);
         }
-        if batch.base_offset() != self.end {
+        let goes_on = match self.config.cleanup_policy.compacts() {
+            true => batch.base_offset() >= self.end,
+            false => batch.base_offset() == self.end,
+        };
+        if !goes_on {
             // KAFKA-6975: a batch that begins before the log's start was refused by an empty log, too, for ever.
             let holds_start = batch.base_offset() < self.start
                 && batch.end_offset() > self.start

@@ -38,11 +38,12 @@ pub struct BatchHeader {
     pub leader_epoch: LeaderEpoch,
     /// CRC-32C of everything after the CRC field.
     pub crc: u32,
-    /// The attribute bits as on the wire: compression 0 to 2, timestamp type 3, transactional 4, control 5.
+    /// The attribute bits as on the wire: compression 0 to 2, timestamp type 3, transactional 4, control 5,
+    /// delete horizon 6.
     pub attributes: u16,
     /// The offset of the last record less `base_offset`. Kept by compaction, so it may exceed the count.
     pub last_offset_delta: u32,
-    /// The timestamp of the first record.
+    /// The timestamp of the first record; of a batch whose attributes say so, its delete horizon (KIP-534).
     pub base_timestamp: Timestamp,
     /// The greatest timestamp, or the append time under `LogAppendTime`.
     pub max_timestamp: Timestamp,
@@ -81,6 +82,9 @@ impl Batch {
     pub const TRANSACTIONAL: u16 = 1 << 4;
     /// The attribute bit of a control batch: leader changes, snapshot marks, transaction markers.
     pub const CONTROL: u16 = 1 << 5;
+
+    /// The attribute bit that makes the base timestamp the delete horizon (KIP-534).
+    pub const DELETE_HORIZON: u16 = 1 << 6;
 
     /// A batch of a header and records that belong together: only the codec knows how to say so.
     pub(super) fn checked(header: BatchHeader, records: Bytes) -> Batch {
@@ -130,6 +134,11 @@ impl Batch {
     /// Whether its records are compressed: nobody here looks into them.
     pub fn is_compressed(&self) -> bool {
         self.header.attributes & Self::COMPRESSION != 0
+    }
+
+    /// From when on its tombstones may be cleaned away, if a cleaning has seen them. KIP-534.
+    pub fn delete_horizon(&self) -> Option<Timestamp> {
+        (self.header.attributes & Self::DELETE_HORIZON != 0).then_some(self.header.base_timestamp)
     }
 
     /// Stamps what a leader assigns: both fields lie outside the CRC.

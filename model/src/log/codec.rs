@@ -107,20 +107,7 @@ impl BatchBuilder {
         }
         self.max_timestamp = self.max_timestamp.max(timestamp);
         let delta = timestamp.0.wrapping_sub(self.base_timestamp.0);
-        let size = body_size(delta, self.count, key, value, headers);
-        let out = &mut self.records;
-        out.reserve(size + varint::size(size as i64));
-        varint::put(out, size as i64);
-        out.push(0);
-        varint::put(out, delta);
-        varint::put(out, i64::from(self.count));
-        put_bytes(out, key);
-        put_bytes(out, value);
-        varint::put(out, headers.len() as i64);
-        for header in headers {
-            put_bytes(out, Some(&header.key));
-            put_bytes(out, header.value.as_deref());
-        }
+        put_record(&mut self.records, delta, self.count, key, value, headers);
         self.count += 1;
         self
     }
@@ -220,6 +207,29 @@ fn body_size(
         + of(value)
         + varint::size(headers.len() as i64)
         + headers_size
+}
+
+fn put_record(
+    out: &mut Vec<u8>,
+    delta: i64,
+    nth: u32,
+    key: Option<&[u8]>,
+    value: Option<&[u8]>,
+    headers: &[RecordHeader],
+) {
+    let size = body_size(delta, nth, key, value, headers);
+    out.reserve(size + varint::size(size as i64));
+    varint::put(out, size as i64);
+    out.push(0);
+    varint::put(out, delta);
+    varint::put(out, i64::from(nth));
+    put_bytes(out, key);
+    put_bytes(out, value);
+    varint::put(out, headers.len() as i64);
+    for header in headers {
+        put_bytes(out, Some(&header.key));
+        put_bytes(out, header.value.as_deref());
+    }
 }
 
 fn put_bytes(out: &mut Vec<u8>, bytes: Option<&[u8]>) {
@@ -361,6 +371,49 @@ impl Batch {
     pub fn with_append_time(&self, now: Timestamp) -> Batch {
         let attributes = self.header().attributes | Batch::LOG_APPEND_TIME;
         sealed(BatchHeader { attributes, max_timestamp: now, ..*self.header() }, self.records().clone())
+    }
+
+    /// What is left of it when only `kept` of its records stay, in their places: its offsets reach as far as
+    /// before, and its sequences with them. With a `delete_horizon`, that is noted in it (KIP-534).
+    ///
+    /// `kept` are records of this batch, which is not compressed.
+    #[must_use]
+    pub fn with_records(&self, kept: &[Record], delete_horizon: Option<Timestamp>) -> Batch {
+        let mut header = *self.header();
+        header.record_count = kept.len() as u32;
+        header.attributes &= !(Batch::COMPRESSION | Batch::DELETE_HORIZON);
+        let Some(first) = kept.first() else {
+            // As Kafka writes a batch that is kept for its offsets and its sequence.
+            header.base_timestamp = Timestamp(-1);
+            return sealed(header, Bytes::new());
+        };
+        let fits = |base: Timestamp| kept.iter().all(|r| r.timestamp.0.checked_sub(base.0).is_some());
+        match delete_horizon.filter(|horizon| fits(*horizon)) {
+            Some(horizon) => {
+                header.attributes |= Batch::DELETE_HORIZON;
+                header.base_timestamp = horizon;
+            }
+            None if fits(first.timestamp) => header.base_timestamp = first.timestamp,
+            None => {}
+        }
+        if header.attributes & Batch::LOG_APPEND_TIME == 0 {
+            header.max_timestamp =
+                kept.iter().map(|record| record.timestamp).max().unwrap_or(header.max_timestamp);
+        }
+        let mut records = Vec::with_capacity(self.records().len());
+        for record in kept {
+            let delta = record.timestamp.0.wrapping_sub(header.base_timestamp.0);
+            let nth = (record.offset - header.base_offset).0 as u32;
+            put_record(
+                &mut records,
+                delta,
+                nth,
+                record.key.as_deref(),
+                record.value.as_deref(),
+                &record.headers,
+            );
+        }
+        sealed(header, records.into())
     }
 }
 

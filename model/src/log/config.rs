@@ -2,7 +2,10 @@
 
 use core::time::Duration;
 
-use crate::config::{BrokerConfig, TimestampType, TopicConfig};
+use crate::{
+    config::{BrokerConfig, CleanupPolicy, TimestampType, TopicConfig},
+    units::Ratio,
+};
 
 /// The settings of one log: those of its topic, and what this model adds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +26,16 @@ pub struct LogConfig {
     pub retention_bytes: Option<u64>,
     /// `file.delete.delay.ms`
     pub file_delete_delay_ms: Duration,
+    /// `cleanup.policy`
+    pub cleanup_policy: CleanupPolicy,
+    /// `min.cleanable.dirty.ratio`
+    pub min_cleanable_dirty_ratio: Ratio,
+    /// `delete.retention.ms`
+    pub delete_retention_ms: Duration,
+    /// `min.compaction.lag.ms`
+    pub min_compaction_lag_ms: Duration,
+    /// `max.compaction.lag.ms`
+    pub max_compaction_lag_ms: Duration,
     /// `message.timestamp.type`
     pub timestamp_type: TimestampType,
     /// `max.message.bytes`
@@ -50,6 +63,11 @@ impl LogConfig {
             retention_ms: topic.retention_ms,
             retention_bytes: topic.retention_bytes,
             file_delete_delay_ms: topic.file_delete_delay_ms,
+            cleanup_policy: topic.cleanup_policy,
+            min_cleanable_dirty_ratio: topic.min_cleanable_dirty_ratio,
+            delete_retention_ms: topic.delete_retention_ms,
+            min_compaction_lag_ms: topic.min_compaction_lag_ms,
+            max_compaction_lag_ms: topic.max_compaction_lag_ms,
             timestamp_type: topic.message_timestamp_type,
             max_message_bytes: topic.max_message_bytes,
             producer_id_expiration_ms: broker.producer_id_expiration_ms,

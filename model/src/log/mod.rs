@@ -14,7 +14,8 @@
 //!    [`Progress`] it returns: whether *written* or *flushed* moved, and what a cold read has brought;
 //! 4. reads with [`Log::read`]: from memory, or, where that does not reach back far enough, through
 //!    [`Log::begin_cold`], whose answer comes in a later `Progress`;
-//! 5. calls [`Log::tick`] when [`Log::deadline`] has come, and [`Log::retain`] from its retention timer;
+//! 5. calls [`Log::tick`] when [`Log::deadline`] has come, [`Log::retain`] from its retention timer, and
+//!    [`Log::clean`] from its cleaner's, where [`Log::cleanable`] says that it is worth it;
 //! 6. ends with [`Log::close`], and writes its clean-shutdown marker once [`Log::is_closed`].
 //!
 //! An error from `on_disk` is the disk's: the log is of no use any more, and its node halts.
@@ -37,6 +38,7 @@ mod appending;
 mod reading;
 mod truncation;
 mod retention;
+mod compaction;
 mod storing;
 mod underway;
 pub mod recovery;
@@ -50,6 +52,7 @@ mod tests;
 use alloc::{collections::VecDeque, vec::Vec};
 use core::ops::Range;
 
+pub use self::compaction::Cleanable;
 use self::{
     batch::{Batch, Batches},
     config::LogConfig,
@@ -140,6 +143,8 @@ pub struct Progress {
     /// A truncation that had to look at the disk has ended: [`Log::is_truncating`] is over. What is left is
     /// written and flushed.
     pub truncated: bool,
+    /// A cleaning has ended, whether it came to its end or was given up: [`Log::is_cleaning`] is over.
+    pub cleaned: bool,
 }
 
 /// One replica's log.
@@ -154,7 +159,7 @@ pub struct Log {
     flushed: Offset,
     epochs: Epochs,
     producers: Producers,
-    /// In order, without gaps; the last is appended to. Never empty.
+    /// In order, each beginning where the one before ends; the last is appended to. Never empty.
     segments: Vec<Segment>,
     tail: Tail,
     storing: Storing,
@@ -165,6 +170,7 @@ pub struct Log {
     colds: Vec<reading::Pending>,
     /// Reads the log anew after a cut that memory did not reach back to.
     truncating: Option<truncation::Truncating>,
+    compaction: compaction::Compaction,
     /// Was asked to close while a cut was looking for its place: closes when that has ended.
     close_after_cut: bool,
 }
@@ -211,6 +217,7 @@ impl Log {
             doomed: VecDeque::new(),
             colds: Vec::new(),
             truncating: None,
+            compaction: compaction::Compaction::default(),
             close_after_cut: false,
         }
     }
@@ -275,10 +282,11 @@ impl Log {
         self.segments.iter().map(|segment| segment.base)
     }
 
-    /// The CRC of its last batch, if it has one and that is known.
-    pub fn last_crc(&self) -> Option<u32> {
-        let cached = self.tail.last().map(|batch| batch.header().crc);
-        cached.or_else(|| self.active().filter(|s| !s.is_empty()).map(|s| s.last_crc))
+    /// The epoch and the CRC of its last batch, if it has one and they are known.
+    pub fn last_batch(&self) -> Option<(LeaderEpoch, u32)> {
+        let cached = self.tail.last().map(|batch| (batch.header().leader_epoch, batch.header().crc));
+        let known = || self.active().filter(|s| !s.is_empty() && s.last_crc != 0);
+        cached.or_else(|| known().map(|s| (s.last_epoch, s.last_crc)))
     }
 
     /// The newest batches, as far as they are in memory, oldest first.

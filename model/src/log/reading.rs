@@ -47,6 +47,8 @@ pub(super) struct Pending {
     len: u64,
     /// The log was cut meanwhile: what is read may not be its records any more.
     spoilt: bool,
+    /// The segment was cleaned meanwhile: its batches stand elsewhere.
+    moved: bool,
 }
 
 /// What the bytes of one read come to.
@@ -154,8 +156,9 @@ impl Log {
             }
             Wanted::Time { .. } => SEARCH_BYTES,
         };
-        let pending =
-            Pending { tag: DiskTag(0), waiter, wanted, segment: segment.base, at, len, spoilt: false };
+        let segment = segment.base;
+        let (tag, spoilt, moved) = (DiskTag(0), false, false);
+        let pending = Pending { tag, waiter, wanted, segment, at, len, spoilt, moved };
         self.ask_cold(pending, disk);
     }
 
@@ -177,6 +180,12 @@ impl Log {
         self.colds.iter_mut().for_each(|pending| pending.spoilt = true);
     }
 
+    /// The segments of these bases were cleaned into one: whoever reads them begins again.
+    pub(super) fn move_colds(&mut self, bases: &[Offset]) {
+        let moved = |pending: &&mut Pending| bases.contains(&pending.segment);
+        self.colds.iter_mut().filter(moved).for_each(|pending| pending.moved = true);
+    }
+
     /// The file of a cold read was deleted before it was read.
     pub(super) fn cold_gone(&mut self, tag: DiskTag) -> Option<ColdDone> {
         let pending = self.take_cold(tag)?;
@@ -189,6 +198,10 @@ impl Log {
         let waiter = pending.waiter;
         if pending.spoilt {
             return Some(ColdDone { waiter, answer: Err(ErrorCode::OffsetOutOfRange) });
+        }
+        if pending.moved {
+            self.begin_cold(ColdRead(pending.wanted), waiter, disk);
+            return None;
         }
         let next = match pending.wanted {
             Wanted::Batches { .. } => self.collect(&pending, bytes),

@@ -8,6 +8,7 @@
 //! no less.
 
 mod repair;
+mod swapping;
 
 use alloc::{
     collections::{BTreeMap, VecDeque},
@@ -33,7 +34,7 @@ use crate::{
     event::Event,
     museum::{Bug, Museum},
     time::Now,
-    units::{Offset, TopicId, TopicPartition},
+    units::{LeaderEpoch, Offset, TopicId, TopicPartition},
 };
 
 /// How many bytes of a segment are read at once.
@@ -91,11 +92,17 @@ pub struct Loader {
     /// The requests of the present stage have greater numbers; all are answered before the next.
     stage_from: u64,
     found: BTreeMap<FileName, Bytes>,
+    /// The small files that are to be read, once swaps are completed.
+    small: Vec<Listed>,
+    /// Rewritten segments that had not taken their originals' place, and their lengths, last first.
+    swaps: Vec<(Offset, u64)>,
     /// The segment files and their lengths, in order.
     files: Vec<(Offset, u64)>,
     snapshots: Vec<Offset>,
     stale: Vec<FileName>,
     saved_epochs: Option<Epochs>,
+    /// The same, or what memory knew before a cut.
+    known_epochs: Epochs,
     topic: Option<TopicId>,
     // What comes of it.
     segments: Vec<Segment>,
@@ -112,6 +119,10 @@ pub struct Loader {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
+    /// Reading the last of the rewritten segments, from a position and offset on, to learn where it ends.
+    Swap { at: u64, end: Offset },
+    /// Putting it into its originals' place.
+    Swapping,
     /// Reading the small files.
     Small,
     /// Reading a producer snapshot.
@@ -134,30 +145,38 @@ impl Loader {
         disk: &mut DiskWork,
     ) -> Loader {
         let mut loader = Loader::new(partition, config, hints, museum);
-        let mut small = alloc::vec![(FileName::of_log(partition, FileKind::PartitionMetadata), 64)];
+        loader.small.push((FileName::of_log(partition, FileKind::PartitionMetadata), 64));
         for (file, length) in files {
             match (file.kind, file.suffix) {
                 // These are the quorum's.
                 (FileKind::MetadataSnapshot(..), _) | (FileKind::PartitionMetadata, Suffix::None) => {}
                 (FileKind::Segment(base), Suffix::None) => loader.files.push((base, length)),
+                (FileKind::Segment(base), Suffix::Swap) => loader.swaps.push((base, length)),
                 (FileKind::ProducerSnapshot(end), Suffix::None) => loader.snapshots.push(end),
-                (_, Suffix::None) => small.push((file, length)),
+                (_, Suffix::None) => loader.small.push((file, length)),
                 _ => loader.stale.push(file),
             }
         }
         loader.files.sort_unstable();
         loader.snapshots.sort_unstable();
+        loader.swaps.sort_unstable_by(|a, b| b.cmp(a));
         // Older ones are of segments that were deleted, or of another life of the log.
-        let first = loader.files.first().map_or(hints.log_start, |(base, _)| *base);
+        let kept = loader.files.first().into_iter().chain(loader.swaps.last());
+        let first = kept.map(|(base, _)| *base).min().unwrap_or(hints.log_start);
         let old = loader.snapshots.partition_point(|snapshot| *snapshot < first);
         let old: Vec<Offset> = loader.snapshots.drain(..old).collect();
         loader
             .stale
             .extend(old.into_iter().map(|s| FileName::of_log(partition, FileKind::ProducerSnapshot(s))));
-        for (file, len) in small {
-            loader.ask(file, DiskOp::Read { at: 0, len }, disk);
-        }
+        loader.next_swap(disk);
         loader
+    }
+
+    fn read_small(&mut self, disk: &mut DiskWork) {
+        self.stage = Stage::Small;
+        for (file, len) in core::mem::take(&mut self.small) {
+            self.ask(file, DiskOp::Read { at: 0, len }, disk);
+        }
     }
 
     /// Begins to read `log` anew, to end it at `limit`, which memory does not reach back to.
@@ -170,6 +189,7 @@ impl Loader {
         loader.snapshots = log.segments.iter().map(|s| s.base).collect();
         loader.segments = log.segments.iter().take_while(|s| s.end <= limit).cloned().collect();
         loader.epochs = log.epochs.clone();
+        loader.known_epochs = log.epochs.clone();
         loader.topic = Some(log.partition.topic);
         // Its place is looked for like everything else here: in a step of its own.
         let file = FileName::of_log(log.partition, FileKind::PartitionMetadata);
@@ -189,10 +209,13 @@ impl Loader {
             left: 0,
             stage_from: 0,
             found: BTreeMap::new(),
+            small: Vec::new(),
+            swaps: Vec::new(),
             files: Vec::new(),
             snapshots: Vec::new(),
             stale: Vec::new(),
             saved_epochs: None,
+            known_epochs: Epochs::new(),
             topic: None,
             segments: Vec::new(),
             epochs: Epochs::new(),
@@ -246,11 +269,13 @@ impl Loader {
         let bytes = match &reply.outcome {
             Ok(DiskDone::Read(bytes)) => Some(bytes.clone()),
             Ok(_) => None,
-            Err(DiskError::NotFound) if self.stage != Stage::Repair => None,
+            Err(DiskError::NotFound) if !matches!(self.stage, Stage::Repair | Stage::Swapping) => None,
             Err(error) => return Err(*error),
         };
         self.left -= 1;
         match self.stage {
+            Stage::Swap { at, end } => self.measure_swap(at, end, bytes.unwrap_or_default(), disk),
+            Stage::Swapping => self.go_on_swapping(disk),
             Stage::Small => {
                 self.found.extend(bytes.map(|bytes| (reply.file, bytes)));
                 if self.left == 0 {
@@ -280,6 +305,7 @@ impl Loader {
         let get = |kind| found.get(&FileName::of_log(partition, kind)).map(|bytes| &bytes[..]);
         self.topic = get(FileKind::PartitionMetadata).and_then(checkpoints::decode_partition_metadata);
         self.saved_epochs = get(FileKind::LeaderEpochs).and_then(Epochs::decode);
+        self.known_epochs = self.saved_epochs.clone().unwrap_or_default();
         for (nth, (base, length)) in self.files.iter().enumerate() {
             let (index, times) = (get(FileKind::OffsetIndex(*base)), get(FileKind::TimeIndex(*base)));
             let (Some(index), Some(times)) = (index, times) else { break };
@@ -315,7 +341,8 @@ impl Loader {
         let last = filled.next_back().unwrap_or(first);
         let start = first.base.max(self.hints.log_start);
         let at_end = last.end.before().and_then(|at| epochs.epoch_of(at));
-        start >= last.end || (epochs.epoch_of(start).is_some() && at_end == Some(last.last_epoch))
+        let at_start = epochs.epoch_of(start).is_some() || first.gaps;
+        start >= last.end || (at_start && at_end == Some(last.last_epoch))
     }
 
     fn trusted_end(&self) -> Offset {
@@ -426,13 +453,29 @@ impl Loader {
     fn follows(&self, batch: &Batch) -> bool {
         let epoch = self.epochs.latest().is_none_or(|latest| batch.leader_epoch() >= latest);
         let within = self.limit.is_none_or(|limit| batch.end_offset() <= limit);
-        epoch && within && batch.base_offset() == self.trusted_end()
+        // Within a file offsets may be missing, for cleaning leaves gaps. Between files they may not: there, what
+        // is missing was lost.
+        epoch && within && batch.base_offset() >= self.trusted_end()
+    }
+
+    /// Epochs that began among records that were cleaned away are known from their file alone: without them
+    /// an epoch before would seem to reach further than it did, and a log that parted from this one there would
+    /// not be cut.
+    fn recall_epochs(&mut self, missing: core::ops::Range<Offset>, newest: LeaderEpoch) {
+        let known = self.known_epochs.entries().iter();
+        for (epoch, start) in known.filter(|(epoch, start)| *epoch <= newest && missing.contains(start)) {
+            self.epochs.assign(*epoch, *start);
+        }
     }
 
     fn accept(&mut self, batch: Batch) {
         let header = *batch.header();
         // KAFKA-10432: a batch of epoch zero was passed over, for zero was taken for "no epoch".
         let lost = self.museum.has(Bug::EpochZeroLostOnRecovery) && header.leader_epoch.0 == 0;
+        let missing = self.trusted_end()..header.base_offset;
+        if !lost && !missing.is_empty() {
+            self.recall_epochs(missing, header.leader_epoch);
+        }
         if !lost {
             self.epochs.assign(header.leader_epoch, header.base_offset);
         }

@@ -40,6 +40,9 @@ impl Log {
         events.push(Event::LogStartMoved { partition: self.partition, from, to, why });
         // The last segment stays, for it is appended to.
         let gone = self.segments.iter().skip(1).take_while(|next| next.base <= to).count();
+        if gone > 0 {
+            self.stop_cleaning(disk);
+        }
         self.delete_segments(gone, now, disk);
     }
 
@@ -76,13 +79,17 @@ impl Log {
     }
 
     /// Deletes segments that are too old or too many (`retention.ms`, `retention.bytes`), none that reaches
-    /// past `high_watermark`; and forgets producers that have been silent for too long.
+    /// past `high_watermark`, unless the log is only compacted (`cleanup.policy`); and forgets producers that
+    /// have been silent for too long.
     pub fn retain(&mut self, now: Now, high_watermark: Offset, disk: &mut DiskWork, events: &mut Vec<Event>) {
         if self.is_truncating() {
             return;
         }
         if self.config.producers {
             self.producers.expire(now.wall, self.config.producer_id_expiration_ms);
+        }
+        if !self.config.cleanup_policy.deletes() {
+            return;
         }
         let to = self.too_old(now).max(self.too_many()).min(high_watermark);
         // Only whole segments go; and if that is all of them, a new one must be there to append to.

@@ -30,12 +30,15 @@ pub struct Segment {
     pub max_timestamp: Option<Timestamp>,
     /// The epoch of its last batch.
     pub last_epoch: LeaderEpoch,
-    /// The CRC of its last batch.
+    /// The CRC of its last batch; 0 if it was cut where nobody knew the batch before.
     pub last_crc: u32,
     /// Whether its directory entry was brought to the platter, or has been asked to be.
     pub in_directory: bool,
     /// Whether its index files stand on the disk, or are being written.
     pub sealed: bool,
+    /// Whether offsets are missing in it: it was cleaned, here or where it was fetched from. What is missing
+    /// is never at its end, so that it ends where the next begins.
+    pub gaps: bool,
     index: Vec<(u32, u32)>,
     times: Vec<(Timestamp, u32)>,
     since_entry: u32,
@@ -54,6 +57,7 @@ impl Segment {
             last_crc: 0,
             in_directory: false,
             sealed: false,
+            gaps: false,
             index: Vec::new(),
             times: Vec::new(),
             since_entry: 0,
@@ -70,6 +74,7 @@ impl Segment {
             }
             self.since_entry = 0;
         }
+        self.gaps |= header.base_offset != self.end;
         self.since_entry += batch.size() as u32;
         self.size += batch.size() as u32;
         self.end = batch.end_offset();
@@ -98,13 +103,17 @@ impl Segment {
         at.checked_sub(1).map_or(0, |at| self.index[at].1)
     }
 
-    /// The position of the batch that begins at `offset`, where that is known without looking.
+    /// The position of the batch that begins at `offset` where the one before it ends, if that is known without
+    /// looking.
     pub fn position_of(&self, offset: Offset) -> Option<u32> {
         if offset == self.base {
             return Some(0);
         }
         if offset == self.end {
             return Some(self.size);
+        }
+        if self.gaps {
+            return None;
         }
         let relative = self.relative(offset);
         self.index.binary_search_by_key(&relative, |(entry, _)| *entry).ok().map(|at| self.index[at].1)
@@ -126,11 +135,13 @@ impl Segment {
         self.times.truncate(self.times.partition_point(|(_, entry)| *entry < relative));
         self.since_entry = position - self.index.last().map_or(0, |(_, at)| *at).min(position);
         (self.end, self.size, self.sealed) = (end, position, false);
+        self.last_crc = kept.map_or(0, |batch| batch.header().crc);
         if let Some(batch) = kept {
-            (self.last_epoch, self.last_crc) = (batch.leader_epoch(), batch.header().crc);
+            self.last_epoch = batch.leader_epoch();
         }
         if position == 0 {
             (self.first_timestamp, self.max_timestamp) = (None, None);
+            self.gaps = false;
         }
     }
 
@@ -141,7 +152,8 @@ impl Segment {
             out.extend_from_slice(&relative.to_be_bytes());
             out.extend_from_slice(&position.to_be_bytes());
         }
-        out.extend_from_slice(&self.size.to_be_bytes());
+        let gaps = if self.gaps { GAPS } else { 0 };
+        out.extend_from_slice(&(self.size | gaps).to_be_bytes());
         out.extend_from_slice(&self.end.0.to_be_bytes());
         out.extend_from_slice(&self.last_epoch.0.to_be_bytes());
         out.extend_from_slice(&self.last_crc.to_be_bytes());
@@ -169,7 +181,8 @@ impl Segment {
         let word = |bytes: &[u8]| Some(u32::from_be_bytes(bytes.try_into().ok()?));
         let long = |bytes: &[u8]| Some(u64::from_be_bytes(bytes.try_into().ok()?));
         let mut segment = Segment::new(base);
-        segment.size = word(&seal[..4])?;
+        let size_and_gaps = word(&seal[..4])?;
+        (segment.size, segment.gaps) = (size_and_gaps & !GAPS, size_and_gaps & GAPS != 0);
         segment.end = Offset(long(&seal[4..12])?);
         segment.last_epoch = LeaderEpoch(word(&seal[12..16])?);
         segment.last_crc = word(&seal[16..20])?;
@@ -204,6 +217,9 @@ pub fn without_crc(bytes: &[u8]) -> Option<&[u8]> {
     let (body, crc) = bytes.split_at(bytes.len().checked_sub(4)?);
     (crc == crc32c(body).to_be_bytes()).then_some(body)
 }
+
+/// Marks a segment with gaps in the seal's length, whose uppermost bit `segment.bytes` leaves free.
+const GAPS: u32 = 1 << 31;
 
 fn split_seal<const N: usize>(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let body = without_crc(bytes)?;
@@ -257,11 +273,27 @@ mod tests {
     }
 
     #[test]
+    fn gaps_are_known_and_remembered_and_no_place_is_told_that_lies_behind_one() {
+        let mut segment = filled();
+        assert!(!segment.gaps);
+        let known =
+            |segment: &Segment| (41..60).filter(|o| segment.position_of(Offset(*o)).is_some()).count();
+        assert!(known(&segment) > 0);
+        segment.append(&batch_at(70, 1, 2_000), 100);
+        assert!(segment.gaps && known(&segment) == 0 && segment.position_of(Offset(71)).is_some());
+        let (index, times) = (segment.encode_index(), segment.encode_times());
+        let back =
+            Segment::decode(Offset(40), segment.size.into(), &index, &times).expect("nothing is damaged");
+        assert!(back.gaps);
+    }
+
+    #[test]
     fn a_cut_segment_knows_nothing_of_what_was_behind() {
         let mut segment = filled();
         let position = segment.size / 20 * 7;
         segment.truncate(Offset(47), position, None);
         assert_eq!((segment.end, segment.size), (Offset(47), position));
         assert!(segment.position_before(Offset(60)) < position);
+        assert_eq!(segment.last_crc, 0, "the batch that is the last one now was not looked at");
     }
 }

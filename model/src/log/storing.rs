@@ -105,6 +105,7 @@ impl Log {
             self.close_after_cut = true;
             return;
         }
+        self.stop_cleaning(disk);
         self.flush(disk);
         self.save_producers(disk);
         self.save_epochs(disk);
@@ -119,7 +120,7 @@ impl Log {
     }
 
     /// Writes the index files of a segment.
-    fn seal(&mut self, at: usize, disk: &mut DiskWork) {
+    pub(super) fn seal(&mut self, at: usize, disk: &mut DiskWork) {
         let segment = &mut self.segments[at];
         segment.sealed = true;
         let (base, index, times) = (segment.base, segment.encode_index(), segment.encode_times());
@@ -159,6 +160,9 @@ impl Log {
             }
             (Err(DiskError::NotFound), Wait::Read) => progress.cold = self.cold_gone(reply.tag),
             (Err(DiskError::NotFound), Wait::Nothing) => {}
+            (Err(DiskError::NotFound), Wait::Cleaning) => {
+                progress.cleaned = self.go_on_cleaning(now, reply.tag, None, disk, events);
+            }
             // A segment that nothing was ever written to has no file.
             (Err(DiskError::NotFound), Wait::Deletion) => self.storing.deletion_done(disk),
             (Err(error), _) => return Err(*error),
@@ -174,9 +178,16 @@ impl Log {
             (Ok(_), Wait::Operation) => {
                 self.storing.step_done(disk);
                 self.begin_reading_cut(disk);
+                progress.cleaned = self.swap_done(disk, events);
+            }
+            (Ok(done), Wait::Cleaning) => {
+                progress.cleaned = self.go_on_cleaning(now, reply.tag, Some(done), disk, events);
             }
             (Ok(_), Wait::Deletion) => self.storing.deletion_done(disk),
-            (Ok(_), Wait::Save) => self.storing.saved(reply, disk)?,
+            (Ok(_), Wait::Save) => {
+                self.storing.saved(reply, disk)?;
+                self.swap_if_ready(now, disk);
+            }
         }
         Ok(progress)
     }

@@ -52,6 +52,13 @@ impl Tail {
         Some(self.batches.range(first..))
     }
 
+    /// Where the batch ends that stands before the one that begins at `base`, if both are here.
+    pub fn end_before(&self, base: Offset) -> Option<Offset> {
+        let at = self.batches.partition_point(|cached| cached.batch.base_offset() < base);
+        self.batches.get(at)?;
+        at.checked_sub(1).map(|before| self.batches[before].batch.end_offset())
+    }
+
     /// All of them, oldest first.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Cached> {
         self.batches.iter()

@@ -42,6 +42,7 @@ impl Log {
             return self.end;
         }
         let from = self.end;
+        self.stop_cleaning(disk);
         match self.place_of(to) {
             _ if to < self.start => {
                 self.begin_anew(to, disk);
@@ -57,10 +58,19 @@ impl Log {
     }
 
     /// Where the batch begins that holds `offset`, and its position in its segment; `None` if memory does
-    /// not tell.
+    /// not tell. Where offsets are missing before that batch, the end of the one before it: a log ends where
+    /// its last batch does, and is found to after a death.
     fn place_of(&self, offset: Offset) -> Option<(Offset, u32)> {
         if let Some(cached) = self.tail.from(offset).and_then(|mut cached| cached.next()) {
-            return Some((cached.batch.base_offset(), cached.position));
+            let before = self.tail.end_before(cached.batch.base_offset());
+            let base = cached.batch.base_offset();
+            let starts_segment = cached.position == 0;
+            return match before {
+                Some(end) => Some((end.min(base), cached.position)),
+                None if starts_segment => Some((self.segments[self.segment_of(base)].base, 0)),
+                None if self.segments[self.segment_of(base)].gaps => None,
+                None => Some((base, cached.position)),
+            };
         }
         let position = self.segments[self.segment_of(offset)].position_of(offset)?;
         Some((offset, position))
@@ -69,6 +79,7 @@ impl Log {
     /// Forgets everything at and after `end`, in memory.
     fn forget_from(&mut self, end: Offset) {
         self.end = end;
+        self.compaction.truncate(end);
         self.written = self.written.min(end);
         self.flushed = self.flushed.min(end);
         self.tail.truncate(end);
@@ -149,6 +160,8 @@ impl Log {
         }
         self.colds = core::mem::take(&mut before.colds);
         self.doomed = doomed;
+        self.compaction = before.compaction;
+        self.compaction.truncate(self.end);
         // An epoch that starts where the log was said to end is that of an election meanwhile.
         if let Some(elected) =
             before.epochs.latest().filter(|_| before.epochs.latest_start() == Some(before.end))
@@ -189,6 +202,7 @@ impl Log {
     /// The new segment is there for good before the old ones go, oldest first, each for good: whenever the
     /// power fails, the end of the old log or the new one is found, never an end before both.
     pub(super) fn begin_anew(&mut self, start: Offset, disk: &mut DiskWork) {
+        self.stop_cleaning(disk);
         let fresh = self.file(FileKind::Segment(start));
         let create = DiskOp::Append(Content::Bytes(Bytes::new()));
         let mut steps = alloc::vec![alloc::vec![(fresh, create)], alloc::vec![(fresh, DiskOp::SyncDir)]];

@@ -31,6 +31,8 @@ pub(super) enum Wait {
     Load = 6,
     /// A deletion, or what must come before it.
     Deletion = 7,
+    /// A step of a cleaning that nothing else waits for.
+    Cleaning = 8,
 }
 
 const WAIT_SHIFT: u32 = 60;
@@ -49,6 +51,7 @@ impl Wait {
             5 => Wait::Save,
             6 => Wait::Load,
             7 => Wait::Deletion,
+            8 => Wait::Cleaning,
             _ => Wait::Nothing,
         }
     }
@@ -143,6 +146,11 @@ impl Storing {
     /// Whether an operation is under way.
     pub(super) fn is_operating(&self) -> bool {
         self.step_left > 0 || !self.steps.is_empty()
+    }
+
+    /// Whether a file is being saved.
+    pub(super) fn is_saving(&self, file: FileName) -> bool {
+        self.saves.iter().any(|save| save.file() == file)
     }
 
     /// Does not go on saving a file that is about to be removed.

@@ -76,8 +76,11 @@ pub struct Producer {
     me: Me,
     backoff: Backoff,
     rng: Rng,
-    /// Records whose `send` has not returned: there is no memory for them, or their topic is not known.
-    blocked: VecDeque<(Instant, NewRecord)>,
+    /// Records that are not in a batch: there is no memory for the first, or its topic is not known, and so its
+    /// `send` has not returned. The application sends the others after that, in order.
+    blocked: VecDeque<NewRecord>,
+    /// When the first of them was sent.
+    blocked_since: Instant,
     /// Whether the first of them waits for memory.
     starved: bool,
     /// Batches up to this one do not wait for company.
@@ -112,13 +115,14 @@ impl Producer {
                 retry("metadata"),
                 setup.museum,
             ),
-            net: InFlight::new(config.request_timeout_ms, reconnect, stream("server")),
+            net: InFlight::new(Channel::MAIN, config.request_timeout_ms, reconnect, stream("server")),
             accumulator: Accumulator::default(),
             choices: Vec::new(),
             me: Me::Wanted { at: Instant::ZERO, failures: 0 },
             backoff: retry("retry"),
             rng: stream("partitioner"),
             blocked: VecDeque::new(),
+            blocked_since: Instant::ZERO,
             starved: false,
             flushed: None,
             closing: false,
@@ -133,9 +137,10 @@ impl Producer {
                 if self.closing {
                     fail(&record, ErrorCode::InvalidRequest, effects);
                 } else if !self.blocked.is_empty() {
-                    self.blocked.push_back((now.monotonic, record));
+                    self.blocked.push_back(record);
                 } else if let Some(record) = self.take(now, record, effects) {
-                    self.blocked.push_back((now.monotonic, record));
+                    self.blocked_since = now.monotonic;
+                    self.blocked.push_back(record);
                 }
             }
             Command::Flush => {
@@ -208,30 +213,32 @@ impl Producer {
     /// Lets blocked sends go on, in order, as far as they can.
     fn unblock(&mut self, now: Now, effects: &mut Effects) {
         self.starved = false;
-        while let Some((since, record)) = self.blocked.pop_front() {
+        while let Some(record) = self.blocked.pop_front() {
             if let Some(record) = self.take(now, record, effects) {
-                self.blocked.push_front((since, record));
+                self.blocked.push_front(record);
                 return;
             }
+            self.blocked_since = now.monotonic;
         }
     }
 
-    /// Fails the sends that have been blocked for `max.block.ms`.
+    /// Fails the send that has been blocked for `max.block.ms`, and lets those behind it go on: Kafka has each
+    /// `send` wait for so long by itself, and a record for another topic need not wait at all.
     fn expire_blocked(&mut self, now: Now, effects: &mut Effects) {
-        let mut expired = false;
-        while let Some((since, _)) = self.blocked.front() {
-            if *since + self.config.max_block_ms > now.monotonic {
-                break;
-            }
-            let Some((_, record)) = self.blocked.pop_front() else { break };
+        while self.blocked_until().is_some_and(|until| until <= now.monotonic)
+            && let Some(record) = self.blocked.pop_front()
+        {
             let error =
                 if self.starved { ErrorCode::RequestTimedOut } else { ErrorCode::UnknownTopicOrPartition };
             fail(&record, error, effects);
-            expired = true;
-        }
-        if expired {
+            self.blocked_since = now.monotonic;
             self.unblock(now, effects);
         }
+    }
+
+    /// When the send that is blocked fails.
+    fn blocked_until(&self) -> Option<Instant> {
+        (!self.blocked.is_empty()).then(|| self.blocked_since + self.config.max_block_ms)
     }
 
     fn response(&mut self, now: Now, asked: Asked, response: Response, effects: &mut Effects) {
@@ -378,7 +385,7 @@ impl Machine for Producer {
     fn deadline(&self) -> Option<Instant> {
         let delivery =
             self.accumulator.oldest().map(|oldest| oldest.created + self.config.delivery_timeout_ms);
-        let blocked = self.blocked.front().map(|(since, _)| *since + self.config.max_block_ms);
+        let blocked = self.blocked_until();
         let name = match self.me {
             Me::Wanted { at, .. } if self.idempotent => Some(at),
             _ => None,

@@ -354,6 +354,31 @@ fn a_record_that_is_never_sent_fails_when_its_time_is_over() {
 }
 
 #[test]
+fn a_record_for_another_topic_goes_when_the_one_before_has_failed() {
+    let mut script = started(config(), Museum::CLOSED);
+    let elsewhere = |tag| NewRecord { topic: "gone".into(), ..record(tag) };
+    script.tell(Command::Send(elsewhere(1)));
+    script.tell(Command::Send(record(2)));
+    script.tell(Command::Send(elsewhere(3)));
+    for _ in 0..599 {
+        if script.unanswered(ApiKey::Metadata) > 0 {
+            script.metadata(&[(2, 5), (3, 5)]);
+        }
+        script.pass(100);
+    }
+    assert_eq!((failed(&mut script), script.told_of(EventKind::RecordSent).len()), (vec![], 0));
+    script.pass(200);
+    assert_eq!(failed(&mut script), [(1, ErrorCode::UnknownTopicOrPartition, false)]);
+    assert_eq!(script.told_of(EventKind::RecordSent).len(), 1, "the second");
+    let question = script.question(ApiKey::Produce);
+    answer(&mut script, &question, Ok(0));
+    script.pass(59_000);
+    assert_eq!(failed(&mut script), [], "its time began when the one before had failed");
+    script.pass(1_000);
+    assert_eq!(failed(&mut script), [(3, ErrorCode::UnknownTopicOrPartition, false)]);
+}
+
+#[test]
 fn a_batch_without_a_leader_fails_when_its_time_is_over() {
     let mut script = started(config(), Museum::CLOSED);
     script.client.view.want_update();

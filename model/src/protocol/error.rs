@@ -54,8 +54,16 @@ codes! {
     ReplicaNotAvailable = 9 "REPLICA_NOT_AVAILABLE" true,
     /// A batch is larger than `max.message.bytes`.
     MessageTooLarge = 10 "MESSAGE_TOO_LARGE" false,
+    /// The metadata of a committed offset is longer than `offset.metadata.max.bytes`.
+    OffsetMetadataTooLarge = 12 "OFFSET_METADATA_TOO_LARGE" false,
     /// The connection broke before an answer came. Never on the wire: how a client tells itself.
     NetworkException = 13 "NETWORK_EXCEPTION" true,
+    /// The coordinator has not read its log yet.
+    CoordinatorLoadInProgress = 14 "COORDINATOR_LOAD_IN_PROGRESS" true,
+    /// There is no coordinator, or it cannot write to its log.
+    CoordinatorNotAvailable = 15 "COORDINATOR_NOT_AVAILABLE" true,
+    /// This broker is not the coordinator.
+    NotCoordinator = 16 "NOT_COORDINATOR" true,
     /// The topic name is not a legal one.
     InvalidTopic = 17 "INVALID_TOPIC_EXCEPTION" false,
     /// A batch is larger than a segment.
@@ -66,6 +74,20 @@ codes! {
     NotEnoughReplicasAfterAppend = 20 "NOT_ENOUGH_REPLICAS_AFTER_APPEND" true,
     /// `acks` was none of -1, 0, 1.
     InvalidRequiredAcks = 21 "INVALID_REQUIRED_ACKS" false,
+    /// The generation is not the group's.
+    IllegalGeneration = 22 "ILLEGAL_GENERATION" false,
+    /// The members of the group know no common protocol with this one.
+    InconsistentGroupProtocol = 23 "INCONSISTENT_GROUP_PROTOCOL" false,
+    /// The group id is empty, or not a legal one.
+    InvalidGroupId = 24 "INVALID_GROUP_ID" false,
+    /// The group knows no such member.
+    UnknownMemberId = 25 "UNKNOWN_MEMBER_ID" false,
+    /// `session.timeout.ms` is out of the range that the broker allows.
+    InvalidSessionTimeout = 26 "INVALID_SESSION_TIMEOUT" false,
+    /// The group is between two generations: join again.
+    RebalanceInProgress = 27 "REBALANCE_IN_PROGRESS" false,
+    /// The committed offsets are too large for a batch.
+    InvalidCommitOffsetSize = 28 "INVALID_COMMIT_OFFSET_SIZE" false,
     /// A record's timestamp is out of the range the topic accepts.
     InvalidTimestamp = 32 "INVALID_TIMESTAMP" false,
     /// The server does not support this version.
@@ -96,6 +118,10 @@ codes! {
     KafkaStorageError = 56 "KAFKA_STORAGE_ERROR" true,
     /// The producer's state is not known here any more.
     UnknownProducerId = 59 "UNKNOWN_PRODUCER_ID" false,
+    /// The group still has members.
+    NonEmptyGroup = 68 "NON_EMPTY_GROUP" false,
+    /// There is no such group.
+    GroupIdNotFound = 69 "GROUP_ID_NOT_FOUND" false,
     /// The request's leader epoch is older than the server's.
     FencedLeaderEpoch = 74 "FENCED_LEADER_EPOCH" true,
     /// The request's leader epoch is newer than the server's.
@@ -104,12 +130,20 @@ codes! {
     StaleBrokerEpoch = 77 "STALE_BROKER_EPOCH" false,
     /// The leader has not yet heard enough to know the offset for sure (KIP-207).
     OffsetNotAvailable = 78 "OFFSET_NOT_AVAILABLE" true,
+    /// The member is to join again with the id that it is given (KIP-394).
+    MemberIdRequired = 79 "MEMBER_ID_REQUIRED" false,
     /// The preferred leader is not in the ISR or not alive.
     PreferredLeaderNotAvailable = 80 "PREFERRED_LEADER_NOT_AVAILABLE" true,
+    /// The group has as many members as it may (`group.max.size`).
+    GroupMaxSizeReached = 81 "GROUP_MAX_SIZE_REACHED" false,
+    /// Another process has taken the place of this static member (KIP-345).
+    FencedInstanceId = 82 "FENCED_INSTANCE_ID" false,
     /// No replica may become leader.
     EligibleLeadersNotAvailable = 83 "ELIGIBLE_LEADERS_NOT_AVAILABLE" true,
     /// The partition already has the leader that was asked for.
     ElectionNotNeeded = 84 "ELECTION_NOT_NEEDED" true,
+    /// The group is subscribed to the topic whose offsets are to be forgotten.
+    GroupSubscribedToTopic = 86 "GROUP_SUBSCRIBED_TO_TOPIC" false,
     /// A record does not fit the topic.
     InvalidRecord = 87 "INVALID_RECORD" false,
     /// The server is not in a state to answer this offset.
@@ -138,6 +172,16 @@ codes! {
     IneligibleReplica = 107 "INELIGIBLE_REPLICA" false,
     /// The controller gave the partition another leader while this request was in the air.
     NewLeaderElected = 108 "NEW_LEADER_ELECTED" false,
+    /// The member's epoch is older than the one the coordinator knows: it is out (KIP-848).
+    FencedMemberEpoch = 110 "FENCED_MEMBER_EPOCH" false,
+    /// Another process still holds this static membership (KIP-848).
+    UnreleasedInstanceId = 111 "UNRELEASED_INSTANCE_ID" false,
+    /// The coordinator has no such assignor (KIP-848).
+    UnsupportedAssignor = 112 "UNSUPPORTED_ASSIGNOR" false,
+    /// The member's epoch is not that of its last heartbeat's answer (KIP-848).
+    StaleMemberEpoch = 113 "STALE_MEMBER_EPOCH" false,
+    /// The regular expression is none (KIP-848).
+    InvalidRegularExpression = 128 "INVALID_REGULAR_EXPRESSION" false,
 }
 
 impl fmt::Display for ErrorCode {

@@ -1,6 +1,6 @@
 //! Metadata, key 3: who leads what? KIP-320 (leader epochs), KIP-516 (topic ids).
 
-use alloc::vec::Vec;
+use alloc::{sync::Arc, vec::Vec};
 
 use super::{ErrorCode, TopicName, TopicRef};
 use crate::units::{LeaderEpoch, NodeId, NodeSet, TopicId};
@@ -10,6 +10,9 @@ use crate::units::{LeaderEpoch, NodeId, NodeSet, TopicId};
 pub struct MetadataRequest {
     /// Which; `None` for all.
     pub topics: Option<Vec<TopicRef>>,
+    /// Whether a topic that is asked for by a name that none has may be created (`allow.auto.create.topics`). Our own
+    /// clients never want it: a scenario's topics are those that it names.
+    pub allow_auto_topic_creation: bool,
 }
 
 /// What the answering broker has heard, which may be old.
@@ -34,8 +37,8 @@ pub struct TopicMetadata {
     pub name: Option<TopicName>,
     /// Its id, if known.
     pub id: Option<TopicId>,
-    /// Its partitions, in order.
-    pub partitions: Vec<PartitionMetadata>,
+    /// Its partitions, in order: one list for everybody who is told the same.
+    pub partitions: Arc<[PartitionMetadata]>,
 }
 
 /// One partition.

@@ -6,11 +6,16 @@
 pub mod alter_partition;
 pub mod broker_heartbeat;
 pub mod broker_registration;
+pub mod configs;
+pub mod consumer_group;
 pub mod error;
 pub mod fetch;
+pub mod group_admin;
+pub mod groups;
 pub mod list_offsets;
 pub mod metadata;
 pub mod offset_for_leader_epoch;
+pub mod offsets;
 pub mod produce;
 pub mod producer_ids;
 pub mod quorum;
@@ -33,6 +38,14 @@ impl TopicName {
     /// As text.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Whether a topic may bear it: 1 to 249 ASCII letters, digits, `.`, `_` and `-`, and neither `.` nor `..`
+    /// (Kafka's `Topic.validate`).
+    pub fn is_legal(&self) -> bool {
+        let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+        let name = self.as_str();
+        (1..=249).contains(&name.len()) && name != "." && name != ".." && name.chars().all(legal)
     }
 }
 
@@ -107,6 +120,21 @@ impl fmt::Display for PartitionRef {
     }
 }
 
+/// A partition by its topic's name, as applications and groups name it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct NamedPartition {
+    /// The topic's name.
+    pub topic: TopicName,
+    /// Which of its partitions.
+    pub partition: u32,
+}
+
+impl fmt::Display for NamedPartition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.topic, self.partition)
+    }
+}
+
 /// Where the leader of a partition is, sent along with an error so that a client need not ask (KIP-951).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LeaderHint {
@@ -171,6 +199,24 @@ apis! {
     ListOffsets = 2 "LIST_OFFSETS" (list_offsets::ListOffsetsRequest, list_offsets::ListOffsetsResponse),
     /// Who leads what.
     Metadata = 3 "METADATA" (metadata::MetadataRequest, metadata::MetadataResponse),
+    /// A group has come so far.
+    OffsetCommit = 8 "OFFSET_COMMIT" (offsets::OffsetCommitRequest, offsets::OffsetCommitResponse),
+    /// How far groups have come.
+    OffsetFetch = 9 "OFFSET_FETCH" (offsets::OffsetFetchRequest, offsets::OffsetFetchResponse),
+    /// Who looks after a group.
+    FindCoordinator = 10 "FIND_COORDINATOR" (group_admin::FindCoordinatorRequest, group_admin::FindCoordinatorResponse),
+    /// Be a member of the next generation.
+    JoinGroup = 11 "JOIN_GROUP" (groups::JoinGroupRequest, groups::JoinGroupResponse),
+    /// A member is alive.
+    Heartbeat = 12 "HEARTBEAT" (groups::HeartbeatRequest, groups::HeartbeatResponse),
+    /// Members leave.
+    LeaveGroup = 13 "LEAVE_GROUP" (groups::LeaveGroupRequest, groups::LeaveGroupResponse),
+    /// What each member is to do.
+    SyncGroup = 14 "SYNC_GROUP" (groups::SyncGroupRequest, groups::SyncGroupResponse),
+    /// How groups stand.
+    DescribeGroups = 15 "DESCRIBE_GROUPS" (group_admin::DescribeGroupsRequest, group_admin::DescribeGroupsResponse),
+    /// Which groups a broker looks after.
+    ListGroups = 16 "LIST_GROUPS" (group_admin::ListGroupsRequest, group_admin::ListGroupsResponse),
     /// Create topics.
     CreateTopics = 19 "CREATE_TOPICS" (topics::CreateTopicsRequest, topics::CreateTopicsResponse),
     /// Delete topics.
@@ -183,8 +229,12 @@ apis! {
     OffsetForLeaderEpoch = 23 "OFFSET_FOR_LEADER_EPOCH" (offset_for_leader_epoch::OffsetForLeaderEpochRequest, offset_for_leader_epoch::OffsetForLeaderEpochResponse),
     /// Add partitions to topics.
     CreatePartitions = 37 "CREATE_PARTITIONS" (topics::CreatePartitionsRequest, topics::CreatePartitionsResponse),
+    /// Forget groups.
+    DeleteGroups = 42 "DELETE_GROUPS" (group_admin::DeleteGroupsRequest, group_admin::DeleteGroupsResponse),
     /// Have leaders elected.
     ElectLeaders = 43 "ELECT_LEADERS" (topics::ElectLeadersRequest, topics::ElectLeadersResponse),
+    /// Forget what a group has said of partitions.
+    OffsetDelete = 47 "OFFSET_DELETE" (offsets::OffsetDeleteRequest, offsets::OffsetDeleteResponse),
     /// Ask for a vote in the quorum.
     Vote = 52 "VOTE" (quorum::VoteRequest, quorum::VoteResponse),
     /// Tell a voter that we lead.
@@ -203,8 +253,19 @@ apis! {
     BrokerHeartbeat = 63 "BROKER_HEARTBEAT" (broker_heartbeat::BrokerHeartbeatRequest, broker_heartbeat::BrokerHeartbeatResponse),
     /// A broker wants a block of producer ids.
     AllocateProducerIds = 67 "ALLOCATE_PRODUCER_IDS" (producer_ids::AllocateProducerIdsRequest, producer_ids::AllocateProducerIdsResponse),
+    /// A member is alive, and learns what to own (KIP-848).
+    ConsumerGroupHeartbeat = 68 "CONSUMER_GROUP_HEARTBEAT" (consumer_group::ConsumerGroupHeartbeatRequest, consumer_group::ConsumerGroupHeartbeatResponse),
+    /// How groups of KIP-848 stand.
+    ConsumerGroupDescribe = 69 "CONSUMER_GROUP_DESCRIBE" (consumer_group::ConsumerGroupDescribeRequest, consumer_group::ConsumerGroupDescribeResponse),
     /// Describe topics and their partitions.
     DescribeTopicPartitions = 75 "DESCRIBE_TOPIC_PARTITIONS" (topics::DescribeTopicPartitionsRequest, topics::DescribeTopicPartitionsResponse),
+    // Behind the others, which keep their places: runs are hashed by these.
+    /// Tell what things are set to.
+    DescribeConfigs = 32 "DESCRIBE_CONFIGS" (configs::DescribeConfigsRequest, configs::DescribeConfigsResponse),
+    /// Give things these settings and no others.
+    AlterConfigs = 33 "ALTER_CONFIGS" (configs::AlterConfigsRequest, configs::AlterConfigsResponse),
+    /// Change single settings.
+    IncrementalAlterConfigs = 44 "INCREMENTAL_ALTER_CONFIGS" (configs::IncrementalAlterConfigsRequest, configs::AlterConfigsResponse),
 }
 
 /// What a request or response takes on the wire besides record batches: an estimate for bandwidth, exact
@@ -221,6 +282,18 @@ impl Request {
                 Request::Fetch(r) => r.partitions.len() * PER_PARTITION,
                 Request::CreateTopics(r) => r.topics.len() * 2 * PER_PARTITION,
                 Request::AlterPartition(r) => r.partitions.len() * 2 * PER_PARTITION,
+                Request::OffsetCommit(r) => {
+                    PER_PARTITION
+                        + r.offsets.iter().map(|(_, it)| PER_PARTITION + it.metadata.len()).sum::<usize>()
+                }
+                Request::JoinGroup(r) => {
+                    2 * PER_PARTITION
+                        + r.protocols.iter().map(|it| it.name.len() + it.metadata.len()).sum::<usize>()
+                }
+                Request::SyncGroup(r) => {
+                    2 * PER_PARTITION
+                        + r.assignments.iter().map(|(id, it)| id.as_str().len() + it.len()).sum::<usize>()
+                }
                 _ => PER_PARTITION,
             }
     }
@@ -238,6 +311,14 @@ impl Response {
                     .sum(),
                 Response::FetchSnapshot(r) => PER_PARTITION + r.bytes.len(),
                 Response::Produce(r) => r.partitions.len() * PER_PARTITION,
+                Response::OffsetFetch(r) => {
+                    r.groups.iter().map(|group| (1 + group.partitions.len()) * PER_PARTITION).sum()
+                }
+                Response::JoinGroup(r) => {
+                    2 * PER_PARTITION
+                        + r.members.iter().map(|it| PER_PARTITION + it.metadata.len()).sum::<usize>()
+                }
+                Response::SyncGroup(r) => PER_PARTITION + r.assignment.len(),
                 Response::Metadata(r) => {
                     r.topics.iter().map(|t| (1 + t.partitions.len()) * PER_PARTITION).sum::<usize>()
                 }

@@ -5,8 +5,8 @@
 use alloc::{string::String, vec::Vec};
 use core::time::Duration;
 
-use super::{ErrorCode, LeaderHint, PartitionRef, TopicName, metadata::TopicMetadata};
-use crate::units::{NodeId, NodeSet, Offset, TopicId, TopicPartition};
+use super::{ErrorCode, LeaderHint, NamedPartition, PartitionRef, TopicName, metadata::TopicMetadata};
+use crate::units::{NodeId, NodeSet, Offset, TopicId};
 
 /// Creates topics.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -102,8 +102,8 @@ pub enum ElectionKind {
 pub struct ElectLeadersRequest {
     /// How.
     pub kind: ElectionKind,
-    /// Of which partitions; `None` for all.
-    pub partitions: Option<Vec<TopicPartition>>,
+    /// Of which partitions, which every version names by their topic's name; `None` for all.
+    pub partitions: Option<Vec<NamedPartition>>,
     /// How long the controller may take.
     pub timeout: Duration,
 }
@@ -114,7 +114,7 @@ pub struct ElectLeadersResponse {
     /// Why nothing was looked at.
     pub error: Option<ErrorCode>,
     /// What came of each.
-    pub partitions: Vec<(TopicPartition, Result<(), ErrorCode>)>,
+    pub partitions: Vec<(NamedPartition, Result<(), ErrorCode>)>,
 }
 
 /// Describes topics (KIP-966).

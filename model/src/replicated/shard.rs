@@ -115,6 +115,15 @@ impl<S: Replicated, W> Shard<S, W> {
         leading.parked.pop_front().map(|parked| (parked.waiter, parked.reply))
     }
 
+    /// What `waiter` waits to hear, if it does.
+    pub fn parked(&self, waiter: &W) -> Option<&S::Reply>
+    where
+        W: PartialEq,
+    {
+        let parked = &self.leading.as_ref()?.parked;
+        parked.iter().find(|it| it.waiter == *waiter).map(|it| &it.reply)
+    }
+
     /// Does not lead any more: forgets what is not committed. Returns the answers that must not be given
     /// now, in the order they were parked: what they promise may never be.
     pub fn depose(&mut self) -> Vec<(W, S::Reply)> {

@@ -11,7 +11,7 @@ use trial_model::{
     units::{LeaderEpoch, Offset},
 };
 
-use super::cluster::{B1, B2, B3, Cluster, batch, produced};
+use super::cluster::{self, B1, B2, B3, Cluster, batch, produced};
 use crate::words::world::DiskHold;
 
 /// > If set to zero then the producer will not wait for any acknowledgment from the server at all.
@@ -223,7 +223,7 @@ pub fn who_is_not_the_leader_says_who_is() {
     cluster.until_state(orders, |state| state.isr.len() == 2);
     cluster.run(200);
     let (kind, timeout) = (ElectionKind::Preferred, Duration::from_secs(5));
-    let request = ElectLeadersRequest { kind, partitions: Some(vec![orders]), timeout };
+    let request = ElectLeadersRequest { kind, partitions: Some(vec![cluster::orders(0)]), timeout };
     cluster.ask_for(500, B1, Request::ElectLeaders(request)).expect("it is answered");
     assert_eq!(cluster.state(orders).leader, Some(B1));
     let start = cluster.now();

@@ -3,9 +3,9 @@
 use std::{cell::Cell, time::Duration};
 
 use trial_model::{
-    client::{Command, NamedPartition, NewRecord},
+    client::{Application, Command, NamedPartition, NewRecord, Topics},
     config::{ConsumerConfig, ProducerConfig},
-    controller::image::PartitionImage,
+    controller::image::{Image, PartitionImage},
     event::{Event, RecordTag},
     log::{
         batch::{Batch, ProducerStamp},
@@ -120,6 +120,19 @@ impl Cluster {
         let consumer = self.client(Role::Consumer(config));
         self.tell(consumer, Command::Assign(vec![orders(0)]));
         consumer
+    }
+
+    /// Starts a consumer that reads `orders` as a member of the group `billing`.
+    pub fn member(&mut self, settings: &[(&str, &str)], application: Application) -> NodeId {
+        let mut config = ConsumerConfig::default();
+        let brisk =
+            [("group.id", "billing"), ("auto.offset.reset", "earliest"), ("session.timeout.ms", "6000")];
+        for (key, value) in brisk.iter().chain(settings) {
+            config.set(key, value).unwrap_or_else(|error| panic!("{key}={value}: {error}"));
+        }
+        let member = self.client(Role::Consumer(config));
+        self.tell(member, Command::Subscribe(Topics::Named(vec!["orders".into()]), application));
+        member
     }
 
     fn client(&mut self, role: Role) -> NodeId {
@@ -301,11 +314,16 @@ impl Cluster {
         values(self.replica(broker, partition).log.cached())
     }
 
-    /// A partition by the active controller's word.
-    pub fn state(&self, partition: TopicPartition) -> PartitionImage {
+    /// The cluster by the active controller's word.
+    pub fn image(&self) -> &Image {
         let active = self.world.active().expect("a controller is active");
         let Some(Node::Controller(controller)) = self.world.node(active) else { panic!("no controller") };
-        controller.image().0.partition(partition).expect("it knows of it").clone()
+        controller.image().0
+    }
+
+    /// A partition by the active controller's word.
+    pub fn state(&self, partition: TopicPartition) -> PartitionImage {
+        self.image().partition(partition).expect("it knows of it").clone()
     }
 
     /// Waits until a partition is as wanted by the active controller's word; how it is then.

@@ -15,7 +15,7 @@ use trial_model::{
     units::{BrokerEpoch, NodeId, Offset, TopicPartition},
 };
 
-use super::cluster::{B1, B2, B3, Cluster, batch};
+use super::cluster::{self, B1, B2, B3, Cluster, batch};
 
 const C1: NodeId = NodeId::controller(1);
 
@@ -190,7 +190,7 @@ pub fn who_is_not_in_sync_is_not_elected_because_it_is_preferred() {
     assert_eq!(cluster.fail_over(B1, orders), B2);
     let elect = |cluster: &mut Cluster| {
         let (kind, timeout) = (ElectionKind::Preferred, Duration::from_secs(5));
-        let request = ElectLeadersRequest { kind, partitions: Some(vec![orders]), timeout };
+        let request = ElectLeadersRequest { kind, partitions: Some(vec![cluster::orders(0)]), timeout };
         match cluster.ask_for(1_000, B2, Request::ElectLeaders(request)) {
             Some(Response::ElectLeaders(mut response)) => response.partitions.remove(0).1.err(),
             other => panic!("another answer: {other:?}"),

@@ -66,7 +66,10 @@ pub fn request(names: &Book, words: &Words<'_>) -> Request {
                 .map(|id| (ProducerId(id), ProducerEpoch(words.number("producer-epoch").unwrap_or(0))));
             Request::InitProducerId(InitProducerIdRequest { current })
         }
-        "metadata" => Request::Metadata(MetadataRequest { topics: Some(vec![partition().topic]) }),
+        "metadata" => Request::Metadata(MetadataRequest {
+            topics: Some(vec![partition().topic]),
+            allow_auto_topic_creation: false,
+        }),
         "vote" => {
             let candidate = names.node_named(words.get("candidate").expect("candidate=…"));
             Request::Vote(VoteRequest {
@@ -83,12 +86,13 @@ pub fn request(names: &Book, words: &Words<'_>) -> Request {
     }
 }
 
-/// A batch of these values; of an idempotent producer if `id`, `producer-epoch` and `sequence` say so.
+/// A batch of these values, all of the key `key`, where `null` is a tombstone; of an idempotent producer if `id`, `producer-epoch` and `sequence` say so.
 fn batch(words: &Words<'_>) -> Batch {
     let mut builder = BatchBuilder::new();
     let time = words.number("time").unwrap_or(1_000_000);
     for (nth, value) in words.from(3).iter().enumerate() {
-        builder.push(Timestamp(time + nth as i64), None, Some(value.as_bytes()), &[]);
+        let value = Some(value.as_bytes()).filter(|value| *value != b"null");
+        builder.push(Timestamp(time + nth as i64), words.get("key").map(str::as_bytes), value, &[]);
     }
     if let Some(id) = words.number("id") {
         builder.producer(ProducerStamp {
@@ -206,7 +210,7 @@ pub fn answer(names: &Book, response: &Response) -> String {
             }
         }
         Response::Metadata(response) => {
-            for part in response.topics.iter().flat_map(|topic| &topic.partitions) {
+            for part in response.topics.iter().flat_map(|topic| topic.partitions.iter()) {
                 let leader = part.leader.map_or_else(|| "none".into(), |leader| names.node_name(leader));
                 let _ = write!(
                     out,

@@ -35,8 +35,6 @@ impl Check for AckedOffsetHoldsTheRecord {
         // stands elsewhere, of a leader that was not told to have it, or sent again.
         let lost = |id: TopicPartition, place: Offset| {
             scene.cluster.partition(id).is_some_and(|known| {
-                // What was deleted before the rest was lost is gone with it.
-                let place = place.max(known.trunk.start);
                 scene.forgives_loss_at(known, place, sent.at) || scene.forgives_repeat_of(known, sent)
             })
         };
@@ -58,31 +56,25 @@ impl Check for AckedOffsetHoldsTheRecord {
 
     fn finish(&mut self, scene: Scene<'_>, found: &mut Found) {
         let history = scene.history;
-        for (place, partition) in history.partitions.iter().enumerate() {
-            let lossless = scene.cluster.partition(partition.id).is_none_or(|known| known.losses.is_empty());
-            if !lossless {
+        let binding = history.records.iter().filter(|sent| is_binding(scene, sent));
+        let mut acked: Vec<(Offset, &Sent)> = binding.filter_map(|sent| Some((sent.acked_at?, sent))).collect();
+        acked.sort_by_key(|(offset, sent)| (sent.place, *offset, sent.told));
+        let same = |pair: &&[(Offset, &Sent)]| (pair[0].0, pair[0].1.place) == (pair[1].0, pair[1].1.place);
+        for pair in acked.windows(2).filter(same) {
+            let (offset, one, another) = (pair[0].0, pair[0].1, pair[1].1);
+            let Some(partition) = history.partitions.get(one.place as usize) else { continue };
+            if scene.cluster.partition(partition.id).is_some_and(|known| !known.losses.is_empty()) {
                 continue;
             }
-            let binding = |sent: &&Sent| sent.place as usize == place && is_binding(scene, sent);
-            let mut acked: Vec<(Offset, &Sent)> = history
-                .records
-                .iter()
-                .filter(binding)
-                .filter_map(|sent| Some((sent.acked_at?, sent)))
-                .collect();
-            acked.sort_by_key(|(offset, sent)| (*offset, sent.told));
-            for pair in acked.windows(2).filter(|pair| pair[0].0 == pair[1].0) {
-                let (offset, one, another) = (pair[0].0, pair[0].1, pair[1].1);
-                found.report(INFO.name, Some(partition.id), |n| {
-                    (
-                        format!("two records were acknowledged at {} @{offset}", Name(n, partition.id)),
-                        vec![
-                            ("one", format!("{} at {}s", history.show(one.value), one.told)),
-                            ("another", format!("{} at {}s", history.show(another.value), another.told)),
-                        ],
-                    )
-                });
-            }
+            found.report(INFO.name, Some(partition.id), |n| {
+                (
+                    format!("two records were acknowledged at {} @{offset}", Name(n, partition.id)),
+                    vec![
+                        ("one", format!("{} at {}s", history.show(one.value), one.told)),
+                        ("another", format!("{} at {}s", history.show(another.value), another.told)),
+                    ],
+                )
+            });
         }
     }
 }

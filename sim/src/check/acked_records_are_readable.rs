@@ -57,7 +57,8 @@ pub(super) fn is_deleted(scene: Scene<'_>, partition: &Partition, offset: Offset
 /// Whether an acknowledged record was not there for those who read past its place.
 ///
 /// The audit reads everything from the start: once it has seen a record of its own, it has seen all. Without
-/// it, somebody must have read further, and nobody this one.
+/// it, somebody must have come by its place, and nobody read it: who stands before it, and who begins behind it,
+/// say nothing.
 pub(super) fn is_lost(scene: Scene<'_>, sent: &Sent) -> bool {
     if !is_binding(scene, sent) {
         return false;
@@ -77,8 +78,7 @@ pub(super) fn is_lost(scene: Scene<'_>, sent: &Sent) -> bool {
     let lost = scene.cluster.partition(partition.id).is_some_and(|known| !known.losses.is_empty());
     let (phase, since) = scene.cluster.phase;
     let late = phase == Phase::Audit && sent.told >= since;
-    let passed = || scene.history.reads(sent.place).next().is_some_and(|(first, _)| first < offset);
-    sent.read_at.is_none() && !lost && !late && offset < scene.history.read_end(sent.place) && passed()
+    sent.read_at.is_none() && !lost && !late && scene.history.was_passed(sent.place, offset)
 }
 
 /// Whether it was acknowledged only after the audit had begun to read: then the audit need not have seen it.
@@ -156,7 +156,7 @@ fn auditor(scene: Scene<'_>) -> Option<NodeId> {
 
 #[cfg(test)]
 mod tests {
-    use trial_model::event::{Event, LogStartReason};
+    use trial_model::event::{Event, LogStartReason, SeekReason};
     use trial_model::units::Offset;
 
     use super::{super::testing::*, Acks, INFO};
@@ -201,6 +201,17 @@ mod tests {
         let mut bench = three_sent();
         bench.read(C1, 2, P1, 2).finish();
         assert_eq!(bench.fired(), 0);
+    }
+
+    #[test]
+    fn one_who_stands_before_a_record_and_another_who_begins_behind_it_say_nothing_of_it() {
+        for (stood_at, fired) in [(2, 0), (1, 1)] {
+            let mut bench = three_sent();
+            let to = Offset(stood_at);
+            let moved = Event::PositionMoved { partition: P, from: None, to, why: SeekReason::Asked };
+            bench.read(C1, 0, P1, 0).say(C1, moved).read(C1, 2, P1, 2).finish();
+            assert_eq!(bench.fired(), fired);
+        }
     }
 
     #[test]

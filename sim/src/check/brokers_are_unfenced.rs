@@ -7,7 +7,7 @@ use super::{Check, CheckInfo, Hears, Scene, Unsettled, liveness};
 pub(super) const INFO: CheckInfo = liveness(
     "brokers_are_unfenced",
     "L-unfence",
-    "Every running broker registers in its present life and is unfenced.",
+    "Every running broker registers in its present life and is unfenced, unless an earlier life's registration came so late that it took the id.",
 );
 
 struct BrokersAreUnfenced;
@@ -27,7 +27,7 @@ impl Check for BrokersAreUnfenced {
                 broker.state,
                 Some(BrokerState::PendingControlledShutdown | BrokerState::ShuttingDown)
             );
-            broker.process.well() && !ends && (!broker.serves() || broker.leaving)
+            broker.process.well() && !ends && (!broker.serves() || broker.leaving) && !broker.is_shut_out()
         })?;
         let state = broker.state.map_or("not told".into(), |state| state.to_string());
         let what = if broker.epoch.is_none() || broker.epoch != broker.registered {
@@ -68,6 +68,23 @@ mod tests {
         assert!(bench.unsettled().is_empty());
         bench.fence(2).finish();
         assert_eq!(bench.fired(), 1);
+    }
+
+    /// Nor does Kafka's ask again.
+    #[test]
+    fn one_whose_former_life_took_its_id_is_not_expected_back() {
+        let mut bench = Bench::of(INFO.name);
+        bench.phase(Phase::Settle).start(b(2)).registered(2, 70).fence(2);
+        assert_eq!(bench.unsettled().len(), 1, "it does not know of it");
+        bench.told_epoch(2);
+        assert_eq!(bench.unsettled().len(), 1, "it is fenced");
+        bench.registered(2, 60);
+        assert!(bench.unsettled().is_empty());
+        // The same life under another epoch is another matter (KAFKA-16952).
+        bench.registered(2, 70);
+        assert_eq!(bench.unsettled().len(), 1);
+        bench.registered(2, 60).start(b(2));
+        assert_eq!(bench.unsettled().len(), 1, "its next life can ask");
     }
 
     #[test]

@@ -69,6 +69,17 @@ fn look(partition: &Partition, found: &mut Found) {
 #[cfg(test)]
 mod tests {
     use super::{super::testing::*, INFO};
+    use crate::world_event::Stop;
+
+    #[test]
+    fn a_disk_counts_that_lost_a_record_before_it_was_committed_with_it() {
+        for (counted, fired) in [([1, 2], 0), ([1, 3], 1)] {
+            let mut bench = Bench::of(INFO.name).begun();
+            bench.replicated(0, 1, 7, &[2]).stop(b(2), Stop::PowerLoss).start(b(2)).recovered(2, 0, None);
+            bench.hw(1, 1, 1, &counted).stop(b(1), Stop::PowerLoss).start(b(1)).recovered(1, 0, None);
+            assert_eq!(bench.fired(), fired, "min.insync.replicas is 2");
+        }
+    }
 
     #[test]
     fn the_last_copy_of_a_committed_record_must_not_go() {

@@ -1,6 +1,6 @@
 //! Does every consumer get to the end of what it reads? (`L-consume`)
 
-use trial_model::units::{Offset, TopicPartition};
+use trial_model::units::{NodeId, Offset, TopicPartition};
 
 use super::{
     Check, CheckInfo, ClientKind, Found, Hears, Scene, Unsettled, lag::Lag, liveness,
@@ -53,13 +53,21 @@ impl Check for ConsumersReachTheEnd {
             if !scene.cluster.process(client.node).is_some_and(|process| process.well()) {
                 continue;
             }
+            if waits_for_what_is_gone(scene, client.node) {
+                continue;
+            }
             let mut reads = scene.history.positions(client.node).filter(|(_, position)| position.assigned);
             if client.auditor
                 && reads.next().is_none()
                 && let Some(unread) = self.to_be_audited(scene)
             {
                 return Some(
-                    Unsettled::new(format!("{} has not begun to read {unread}", client.name)).of(unread),
+                    Unsettled::new(format!(
+                        "{} has not begun to read {}",
+                        client.name,
+                        scene.cluster.called(unread)
+                    ))
+                    .of(unread),
                 );
             }
             for (partition, position) in
@@ -76,8 +84,9 @@ impl Check for ConsumersReachTheEnd {
                 if known.deleted || at >= mark || !is_led(scene, known) {
                     continue;
                 }
+                let called = scene.cluster.called(partition.id);
                 return Some(
-                    Unsettled::new(format!("{} has read {} to {at} of {mark}", client.name, partition.id))
+                    Unsettled::new(format!("{} has read {called} to {at} of {mark}", client.name))
                         .of(partition.id)
                         .line(
                             "consumer",
@@ -98,6 +107,15 @@ impl Check for ConsumersReachTheEnd {
     }
 }
 
+/// Whether a member is committing all that it has and one of its topics is gone: `commitSync` asks again until its time
+/// is up, since its broker may not have heard of the topic yet, and so each time until its leader hears of it.
+fn waits_for_what_is_gone(scene: Scene<'_>, member: NodeId) -> bool {
+    let Some(owner) = scene.cluster.groups.owner(member) else { return false };
+    let Some(group) = scene.cluster.groups.group(&owner.group) else { return false };
+    let in_vain = owner.partitions.iter().filter_map(|id| group.progress_in(*id)?.in_vain);
+    in_vain.into_iter().any(|(node, at)| node == member && scene.at.since(at) < scene.setup.patience.lag)
+}
+
 impl ConsumersReachTheEnd {
     /// A partition with records that were there before the audit began, and that can be read.
     fn to_be_audited(&self, scene: Scene<'_>) -> Option<TopicPartition> {
@@ -106,6 +124,7 @@ impl ConsumersReachTheEnd {
             (**mark).min(known.high_watermark) > known.trunk.start
                 && !known.deleted
                 && !known.id.is_metadata()
+                && !scene.cluster.is_internal(known.id.topic)
                 && is_led(scene, known)
         };
         before.into_iter().find(unread).map(|(_, known)| known.id)
@@ -114,7 +133,7 @@ impl ConsumersReachTheEnd {
 
 #[cfg(test)]
 mod tests {
-    use trial_model::event::Event;
+    use trial_model::{event::Event, protocol::ErrorCode};
 
     use super::{super::testing::*, INFO};
     use crate::world_event::Phase;
@@ -129,6 +148,30 @@ mod tests {
         assert_eq!(bench.unsettled().len(), 1);
         bench.finish();
         assert_eq!(bench.fired(), 1);
+    }
+
+    #[test]
+    fn a_member_of_a_group_is_a_consumer_too() {
+        let mut bench = Bench::of(INFO.name).begun();
+        bench.owns(C1, 3, &[P]).send(P1, 0);
+        bench.replicated(0, 1, 7, &[2, 3]).hw(1, 1, 1, &[1, 2, 3]).phase(Phase::Settle).wait(5);
+        assert_eq!(bench.unsettled().len(), 1);
+        bench.owns(C1, 4, &[]);
+        assert!(bench.unsettled().is_empty(), "it is another's now");
+    }
+
+    #[test]
+    fn a_member_whose_commit_waits_for_what_is_gone_is_not_to_blame() {
+        let mut bench = Bench::of(INFO.name).begun();
+        bench.owns(C1, 3, &[P]).send(P1, 0);
+        bench.replicated(0, 1, 7, &[2, 3]).hw(1, 1, 1, &[1, 2, 3]).phase(Phase::Settle).wait(5);
+        assert_eq!(bench.unsettled().len(), 1);
+        bench.commit_sent(C1, 9).commit_retried(C1, 9, ErrorCode::CoordinatorLoadInProgress);
+        assert_eq!(bench.unsettled().len(), 1);
+        bench.commit_retried(C1, 9, ErrorCode::UnknownTopicOrPartition);
+        assert!(bench.unsettled().is_empty());
+        bench.wait(5);
+        assert_eq!(bench.unsettled().len(), 1, "it has not asked for a while");
     }
 
     #[test]

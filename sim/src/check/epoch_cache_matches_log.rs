@@ -56,6 +56,7 @@ struct EpochCacheMatchesLog {
     lost: Vec<NodeId>,
     /// Logs with a cut that the disk may not have done.
     cuts: Vec<(NodeId, TopicPartition)>,
+    /// What the step was about, in order, some of it more than once: a broker may begin with thousands of logs.
     touched: Vec<TopicPartition>,
 }
 
@@ -107,7 +108,11 @@ impl Check for EpochCacheMatchesLog {
             }
             starts.cut.is_some()
         });
+        let mut seen = Lookup::default();
         for id in std::mem::take(&mut self.touched) {
+            if seen.insert(id, ()).is_some() {
+                continue;
+            }
             let Some(replica) = broker.replica(id) else { continue };
             let Some(starts) = self.logs.get(&(node, id)) else { continue };
             if replica.log.is_truncating() || starts.unknown || starts.end != replica.log.end() {
@@ -152,7 +157,7 @@ impl EpochCacheMatchesLog {
                     starts.epochs.push((epoch, base));
                 }
                 if first || begins {
-                    self.touch(id);
+                    self.touched.push(id);
                 }
             }
             Event::Truncated { to, from, .. } => {
@@ -170,7 +175,7 @@ impl EpochCacheMatchesLog {
                 if !self.cuts.contains(&key) {
                     self.cuts.push(key);
                 }
-                self.touch(id);
+                self.touched.push(id);
             }
             Event::Recovered { start, end, .. } => {
                 let starts = self.logs.entry(key).or_default();
@@ -182,23 +187,17 @@ impl EpochCacheMatchesLog {
                 }
                 starts.epochs.retain(|(_, base)| *base < end);
                 starts.end = end;
-                self.touch(id);
+                self.touched.push(id);
             }
             Event::LeaderStarted { .. } => {
                 self.logs.entry(key).or_default().elected = true;
-                self.touch(id);
+                self.touched.push(id);
             }
-            Event::FollowerStarted { .. } => self.touch(id),
+            Event::FollowerStarted { .. } => self.touched.push(id),
             Event::ReplicaStopped { deleted: true, .. } => {
                 self.logs.remove(&key);
             }
             _ => {}
-        }
-    }
-
-    fn touch(&mut self, id: TopicPartition) {
-        if !self.touched.contains(&id) {
-            self.touched.push(id);
         }
     }
 }
@@ -296,12 +295,12 @@ mod tests {
             control: false,
             max_timestamp: trial_model::time::Timestamp(0),
         };
-        let (start, end, clean, cut, last_crc) = (Offset(0), Offset(1), false, 0, None);
+        let (start, end, clean, cut, last_epoch, last_crc) = (Offset(0), Offset(1), false, 0, None, None);
         for event in [
             appended(0, 1),
             appended(1, 1),
             appended(2, 3),
-            Event::Recovered { partition: id, start, end, clean, cut, last_crc },
+            Event::Recovered { partition: id, start, end, clean, cut, last_epoch, last_crc },
             appended(1, 4),
         ] {
             check.take(node, &event);
@@ -310,7 +309,7 @@ mod tests {
         assert_eq!(starts.epochs, [(LeaderEpoch(1), Offset(0)), (LeaderEpoch(4), Offset(1))]);
         assert!(!starts.unknown && starts.end == Offset(2));
         // More came back than was told of.
-        check.take(node, &Event::Recovered { partition: id, start, end: Offset(7), clean, cut, last_crc });
+        check.take(node, &Event::Recovered { partition: id, start, end: Offset(7), clean, cut, last_epoch, last_crc });
         assert!(check.logs[&(node, id)].unknown);
     }
 
@@ -321,13 +320,13 @@ mod tests {
         check.logs.insert((node, partition), Starts { end: Offset(from), ..Starts::default() });
         let (why, high_watermark) = (trial_model::event::TruncateReason::Diverged, Offset(0));
         let (start, end) = (Offset(recovered.start), Offset(recovered.end));
-        let (clean, cut, last_crc) = (false, 0, None);
+        let (clean, cut, last_epoch, last_crc) = (false, 0, None, None);
         check.take(
             node,
             &Event::Truncated { partition, from: Offset(from), to: Offset(to), why, high_watermark },
         );
         check.logs.get_mut(&(node, partition)).expect("it was put there").end = Offset(to + 2);
-        check.take(node, &Event::Recovered { partition, start, end, clean, cut, last_crc });
+        check.take(node, &Event::Recovered { partition, start, end, clean, cut, last_epoch, last_crc });
         !check.logs[&(node, partition)].unknown
     }
 

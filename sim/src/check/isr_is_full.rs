@@ -39,7 +39,8 @@ impl Check for IsrIsFull {
             Some(
                 Unsettled::new(format!(
                     "{out} of {} serve and are not in its ISR {}",
-                    partition.id, state.isr
+                    scene.cluster.called(partition.id),
+                    state.isr
                 ))
                 .of(partition.id)
                 .line("outside", views.collect::<Vec<_>>().join(", "))

@@ -248,6 +248,7 @@ fn is_clients(event: &Event) -> bool {
             | Event::RecordFailed { .. }
             | Event::Delivered { .. }
             | Event::Assigned { .. }
+            | Event::PartitionsOwned { .. }
             | Event::PositionMoved { .. }
             | Event::TruncationDetected { .. }
     )

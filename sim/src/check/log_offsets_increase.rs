@@ -83,6 +83,23 @@ mod tests {
         assert_eq!(bench.fired(), 1);
     }
 
+    /// The process dies while its disk is to make the directory: the next finds nothing to read back.
+    #[test]
+    fn a_log_that_was_not_on_the_disk_begins_anew() {
+        let mut bench = Bench::of(INFO.name).begun();
+        bench.append(b(2), Follower, 0, 1, 7).stop(b(2), Stop::Crash).start(b(2));
+        let follows = |log_end| Event::FollowerStarted {
+            partition: P,
+            epoch: LeaderEpoch(1),
+            leader: Some(b(1)),
+            log_end: Offset(log_end),
+        };
+        bench.say(b(2), follows(0)).append(b(2), Follower, 0, 1, 7);
+        assert_eq!(bench.fired(), 0);
+        bench.say(b(2), follows(0)).append(b(2), Follower, 0, 1, 7);
+        assert_eq!(bench.fired(), 1, "it has not died since");
+    }
+
     /// KAFKA-6975: the start of a log may lie inside a batch, and an empty log that begins there gets it whole.
     #[test]
     fn the_first_batch_of_an_empty_log_may_begin_before_its_start() {

@@ -2,11 +2,11 @@
 
 use trial_model::{
     event::{Event, EventKind},
-    units::{LeaderEpoch, NodeId, TopicPartition},
+    units::LeaderEpoch,
 };
 
 use super::{Check, CheckInfo, Found, Hears, Name, Scene, safety};
-use crate::mirror::Lookup;
+use crate::mirror::Known;
 
 pub(super) const INFO: CheckInfo = safety(
     "metadata_never_goes_back",
@@ -17,7 +17,7 @@ pub(super) const INFO: CheckInfo = safety(
 /// The newest epoch that each client learned of each partition, and in which of its lives.
 #[derive(Default)]
 struct MetadataNeverGoesBack {
-    learned: Lookup<(NodeId, TopicPartition), (u32, LeaderEpoch)>,
+    learned: Known<(u32, LeaderEpoch)>,
 }
 
 pub(super) fn check() -> Box<dyn Check> {
@@ -48,11 +48,11 @@ impl Check for MetadataNeverGoesBack {
             }
             Event::MetadataLearned { partition, epoch, .. } => {
                 let life = process.map_or(0, |process| process.lives);
-                let known = self.learned.insert((scene.node, partition), (life, epoch));
+                let known = self.learned.entry(scene.node, partition).replace((life, epoch));
                 // Who has heard that a topic is unknown forgets what it knew, and may then ask somebody to whom
                 // it is not unknown yet.
-                let gone = scene.cluster.is_deleted(partition.topic);
-                let newer = known.filter(|(then, known)| !gone && *then == life && *known > epoch);
+                let gone = || scene.cluster.is_deleted(partition.topic);
+                let newer = known.filter(|(then, known)| *then == life && *known > epoch && !gone());
                 newer.map(|(_, known)| (format!("epoch {known}"), format!("epoch {epoch}")))
             }
             Event::LeaderStarted { partition, epoch, .. }

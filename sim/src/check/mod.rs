@@ -16,13 +16,13 @@ use trial_model::{
     event::{Event, EventKind},
     node::Node,
     time::Instant,
-    units::{NodeId, Offset},
+    units::{GroupId, NodeId, Offset},
 };
 
 pub use self::{
     found::{Found, Name, Violation},
     judge::Judge,
-    setup::{ClientInfo, ClientKind, JudgeSetup, Patience, TopicRules},
+    setup::{ClientInfo, ClientKind, JudgeSetup, MemberInfo, Patience, TopicRules},
 };
 use crate::{
     history::{History, Outcome, Sent},
@@ -109,6 +109,13 @@ impl Scene<'_> {
         partition.forgetful_since.is_some_and(|since| sent.outcome == Outcome::InFlight || sent.told >= since)
     }
 
+    /// Whether what a group's coordinator wrote may be gone: its log has lost committed records so, or may have.
+    fn forgives_group(&self, group: &GroupId) -> bool {
+        let Some(group) = self.cluster.groups.group(group) else { return false };
+        let log = self.cluster.partition(group.coordinator.0);
+        log.is_some_and(|log| self.forgives(log) || !log.losses.is_empty() || log.deleted)
+    }
+
     /// Whether an acknowledged record may be gone: it was lost as above, and the scenario is not a lesson about
     /// just that.
     fn forgives_loss_of(&self, check: &str, sent: &Sent) -> bool {
@@ -190,6 +197,13 @@ const fn liveness(name: &'static str, code: &'static str, about: &'static str) -
     CheckInfo { name, code, kind: Kind::Liveness, about }
 }
 
+/// The checks that look into nodes right after their steps: they judge a run while it happens, and no record of
+/// what nodes stated.
+pub fn look_inside() -> Vec<&'static str> {
+    let looking = all().into_iter().filter(|(_, check)| !check.hears().inspects.is_empty());
+    looking.map(|(info, _)| info.name).collect()
+}
+
 macro_rules! checks {
     ($($module:ident)*) => {
         $(mod $module;)*
@@ -248,6 +262,17 @@ checks! {
     acked_records_are_read
     end_offsets_never_decrease
     no_phantom_records
+    one_coordinator_per_group
+    coordinator_state_matches_log
+    generations_only_grow
+    one_owner_per_partition
+    commits_are_fenced
+    committed_offsets_are_kept
+    committed_offsets_never_go_back
+    groups_begin_where_they_committed
+    commits_follow_processing
+    groups_process_every_record
+    fenced_members_were_replaced
     quorum_elects_leader
     controller_is_active
     voters_catch_up
@@ -258,6 +283,8 @@ checks! {
     isr_is_full
     writes_complete
     writes_are_available
+    coordinators_are_there
+    groups_become_stable
     consumers_reach_the_end
     clients_recover
 }

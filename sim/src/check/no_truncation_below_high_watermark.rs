@@ -2,7 +2,7 @@
 
 use trial_model::{
     event::{Event, EventKind, TruncateReason},
-    units::Offset,
+    units::{LeaderEpoch, Offset},
 };
 
 use super::{Check, CheckInfo, Found, Hears, Name, Scene, safety};
@@ -13,15 +13,35 @@ pub(super) const INFO: CheckInfo = safety(
     "No replica cuts off a committed record, nor anything below its own high watermark while elections are clean.",
 );
 
-struct NoTruncationBelowHighWatermark;
+/// In which epochs the metadata log was committed.
+#[derive(Default)]
+struct NoTruncationBelowHighWatermark {
+    /// From which offset on in which.
+    committed_in: Vec<(Offset, LeaderEpoch)>,
+    committed: Offset,
+}
 
 pub(super) fn check() -> Box<dyn Check> {
-    Box::new(NoTruncationBelowHighWatermark)
+    Box::new(NoTruncationBelowHighWatermark::default())
 }
 
 impl Check for NoTruncationBelowHighWatermark {
     fn hears(&self) -> Hears {
-        Hears { before: &[EventKind::Truncated], ..Hears::default() }
+        Hears {
+            before: &[EventKind::Truncated],
+            after: &[EventKind::QuorumHighWatermarkAdvanced],
+            ..Hears::default()
+        }
+    }
+
+    fn after(&mut self, _scene: Scene<'_>, event: &Event, _found: &mut Found) {
+        let Event::QuorumHighWatermarkAdvanced { epoch, to, leader: true, .. } = *event else { return };
+        if to > self.committed {
+            if self.committed_in.last().is_none_or(|(_, last)| *last < epoch) {
+                self.committed_in.push((self.committed, epoch));
+            }
+            self.committed = to;
+        }
     }
 
     fn before(&mut self, scene: Scene<'_>, event: &Event, found: &mut Found) {
@@ -40,7 +60,8 @@ impl Check for NoTruncationBelowHighWatermark {
         // What an unclean election gave up, the one it elected need not have, nor who follows it; and a mark of
         // one's own may have been raised by a leader of before, who had not heard of it.
         let given_up = partition.rules.may_be_unclean() && partition.conceded;
-        let cuts_committed = !replica.opaque && first_gone < committed && !given_up;
+        let earlier = id.is_metadata() && self.is_earlier(replica.epoch, first_gone);
+        let cuts_committed = !replica.opaque && first_gone < committed && !given_up && !earlier;
         let cuts_own = !given_up && partition.regime.is_none() && first_gone < high_watermark.min(from);
         if !cuts_committed && !cuts_own {
             return;
@@ -66,9 +87,38 @@ impl Check for NoTruncationBelowHighWatermark {
     }
 }
 
+impl NoTruncationBelowHighWatermark {
+    /// Whether an epoch is before that in which the record of the metadata log at `offset` was committed. Who
+    /// has heard of no later one did not count, and its leader may have another record there.
+    fn is_earlier(&self, epoch: LeaderEpoch, offset: Offset) -> bool {
+        let of = self.committed_in.iter().rev().find(|(from, _)| *from <= offset);
+        of.is_some_and(|(_, committed)| epoch < *committed)
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use trial_model::{
+        event::{Event, QuorumRole, TruncateReason},
+        units::{Offset, TopicPartition},
+    };
+
     use super::{super::testing::*, INFO};
+
+    #[test]
+    fn who_has_not_heard_of_the_epoch_that_committed_a_record_may_cut_it() {
+        for (heard, fired) in [(4, 0), (5, 1)] {
+            let mut bench = Bench::of(INFO.name);
+            bench.metadata(1, 0, 3, 7).metadata(2, 0, 3, 7).metadata(3, 0, 3, 7);
+            bench.role(3, QuorumRole::Unattached, heard, None);
+            bench.metadata(1, 1, 5, 8).metadata(2, 1, 5, 8).metadata_hw(1, 5, 2, true);
+            let partition = TopicPartition::METADATA;
+            let (from, to, high_watermark) = (Offset(1), Offset(0), Offset(0));
+            let cut = Event::Truncated { partition, from, to, why: TruncateReason::Diverged, high_watermark };
+            bench.say(c(3), cut);
+            assert_eq!(bench.fired(), fired, "it was committed in epoch 5");
+        }
+    }
 
     #[test]
     fn cutting_back_to_a_high_watermark_that_lags_is_noticed() {

@@ -30,7 +30,8 @@ impl Check for OneValuePerOffset {
             return;
         }
         if scene.cluster.partition(id).is_some_and(|known| {
-            let since = record(before).at;
+            // The older of both is the one that may be lost; it may have been fetched while it was still there.
+            let since = record(before).at.min(record(now).at);
             scene.forgives_loss_at(known, offset, since)
         }) {
             return;
@@ -66,6 +67,11 @@ fn losses(
 
 #[cfg(test)]
 mod tests {
+    use trial_model::{
+        event::{Event, LogStartReason},
+        units::Offset,
+    };
+
     use super::{super::testing::*, INFO};
 
     #[test]
@@ -96,6 +102,54 @@ mod tests {
         bench.append(b(1), Leader, 1, 1, 8).hw(1, 1, 2, &[1]).send(P1, 0).send(P1, 1);
         bench.read(C1, 1, P1, 0).read(C9, 1, P1, 1);
         assert_eq!(bench.fired(), 1);
+    }
+
+    /// One lost record is read from what had been fetched, after another one took its place.
+    #[test]
+    fn what_is_lost_may_be_read_later_by_who_had_fetched_it() {
+        let mut bench = Bench::with(INFO.name, |setup| setup.topic_defaults.unclean = true).begun();
+        bench.send(P1, 0).replicated(0, 1, 7, &[2, 3]).hw(1, 1, 1, &[1, 2, 3]);
+        bench.append(b(1), Leader, 1, 1, 8).hw(1, 1, 2, &[1]).elected(2, 2, &[2], true).leads(2, 2);
+        bench.wait(1).send(P1, 1).read(C9, 1, P1, 1).read(C1, 1, P1, 0);
+        assert_eq!(bench.fired(), 0);
+    }
+
+    /// Broker 2, with a record of its own at 0, is elected uncleanly and lacks what is committed from 1 on, or has
+    /// something else there; what was before that is deleted.
+    #[test]
+    fn what_was_deleted_before_the_rest_was_lost_is_gone_with_it() {
+        for (deleted, as_long, allowed, fired) in [
+            (1, false, true, 0),
+            (2, false, true, 0),
+            (2, true, true, 0),
+            (0, false, false, 1),
+            (1, false, false, 1),
+            (2, false, false, 1),
+            (2, true, false, 1),
+        ] {
+            let mut bench = Bench::with(INFO.name, |setup| setup.topic_defaults.unclean = allowed).begun();
+            bench.send(P1, 0).send(P1, 1).append(b(2), Follower, 0, 0, 9);
+            if as_long {
+                bench.append(b(2), Follower, 1, 0, 9);
+            }
+            bench.replicated(0, 1, 7, &[3]).replicated(1, 1, 8, &[3]).hw(1, 1, 2, &[1, 3]).read(C1, 0, P1, 0);
+            let (from, to, why) = (Offset(0), Offset(deleted), LogStartReason::DeleteRecords);
+            bench.say(b(1), Event::LogStartMoved { partition: P, from, to, why });
+            bench.wait(1).elected(2, 2, &[2], true).leads(2, 2).read(C9, 0, P1, 1);
+            assert_eq!(bench.fired(), fired);
+        }
+    }
+
+    /// It hears of its first election when it has been elected once more, or another has.
+    #[test]
+    fn what_is_lost_by_who_is_elected_twice_before_it_hears_of_it_is_lost() {
+        for (last, fired) in [(2, 0), (3, 1)] {
+            let mut bench = Bench::with(INFO.name, |setup| setup.topic_defaults.unclean = true).begun();
+            bench.send(P1, 0).send(P1, 1).replicated(0, 1, 7, &[3]).hw(1, 1, 1, &[1, 3]).read(C1, 0, P1, 0);
+            bench.wait(1).elected(2, 2, &[2], true).elected(last, 4, &[last], last == 2).leads(2, 2);
+            bench.append(b(2), Leader, 0, 2, 9).hw(2, 2, 1, &[2]).read(C9, 0, P1, 1);
+            assert_eq!(bench.fired(), fired);
+        }
     }
 
     #[test]

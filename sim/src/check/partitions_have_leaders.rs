@@ -59,7 +59,10 @@ impl Check for PartitionsHaveLeaders {
             })
             .collect();
         Some(
-            Unsettled::new(format!("{} is led by {leader}, which does not lead it", partition.id))
+            Unsettled::new(format!(
+                "{} is led by {leader}, which does not lead it",
+                scene.cluster.called(partition.id)
+            ))
                 .of(partition.id)
                 .line(
                     "controller",

@@ -3,7 +3,7 @@
 use trial_model::{
     event::{Event, EventKind},
     machine::Halt,
-    units::{NodeSet, Offset},
+    units::{LeaderEpoch, NodeSet, Offset},
 };
 
 use super::{Check, CheckInfo, Found, Hears, Name, Scene, safety};
@@ -40,7 +40,7 @@ impl Check for RecoveryKeepsFlushed {
     }
 
     fn before(&mut self, scene: Scene<'_>, event: &Event, found: &mut Found) {
-        let Event::Recovered { partition: id, start, end, last_crc, .. } = *event else { return };
+        let Event::Recovered { partition: id, start, end, last_epoch, last_crc, .. } = *event else { return };
         let Some(partition) = scene.cluster.partition(id).filter(|partition| !partition.deleted) else {
             return;
         };
@@ -57,7 +57,7 @@ impl Check for RecoveryKeepsFlushed {
         } else if end > replica.end && !replica.cut_since_flush {
             Some(format!("it ends at {end}, but only {} was appended", replica.end))
         } else if end > start && !replica.cut_since_flush {
-            content(partition, replica, end, last_crc)
+            content(partition, replica, end, last_epoch.zip(last_crc))
         } else {
             None
         };
@@ -82,7 +82,12 @@ impl Check for RecoveryKeepsFlushed {
     }
 }
 
-fn content(partition: &Partition, replica: &Replica, end: Offset, last_crc: Option<u32>) -> Option<String> {
+fn content(
+    partition: &Partition,
+    replica: &Replica,
+    end: Offset,
+    found: Option<(LeaderEpoch, u32)>,
+) -> Option<String> {
     let last = end.before()?;
     let expected = if end > replica.agreed {
         let at = replica.tail.partition_point(|entry| entry.end <= last);
@@ -90,14 +95,14 @@ fn content(partition: &Partition, replica: &Replica, end: Offset, last_crc: Opti
         if entry.end != end {
             return Some(format!("it ends at {end}, inside a batch @{}..{}", entry.base, entry.end));
         }
-        entry.crc
+        (entry.epoch, entry.crc)
     } else if last >= partition.trunk.start {
-        partition.trunk.at(last)?.1
+        partition.trunk.at(last)?
     } else {
         // What was deleted meanwhile need not agree.
         return None;
     };
-    (last_crc? != expected).then(|| format!("its last batch before {end} is another one"))
+    (found? != expected).then(|| format!("its last batch before {end} is another one"))
 }
 
 fn how(ended: Stop) -> &'static str {

@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use trial_model::{protocol::produce::Acks, units::NodeId};
+use trial_model::{
+    protocol::produce::Acks,
+    units::{GroupId, NodeId},
+};
 
 use crate::mirror::Lossy;
 
@@ -34,6 +37,23 @@ pub struct ClientInfo {
     pub max_in_flight: u32,
     /// Whether it belongs to the audit at the end of a run, and not to the workload.
     pub auditor: bool,
+    /// Its group, and how it is a member of it.
+    pub member: Option<MemberInfo>,
+}
+
+/// A member of a group and what may be expected of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemberInfo {
+    /// `group.id`.
+    pub group: GroupId,
+    /// Whether it commits what it has not worked on yet: then a record may be lost to the group.
+    pub commits_before: bool,
+    /// Whether its application ever commits.
+    pub commits: bool,
+    /// Whether it gives up everything before it joins again (KIP-429: it is not cooperative).
+    pub eager: bool,
+    /// The topics it reads; none if it reads what fits a pattern.
+    pub topics: Vec<String>,
 }
 
 /// What a topic's configuration allows.
@@ -74,6 +94,8 @@ pub struct Patience {
     pub lag: Duration,
     /// `producer.id.expiration.ms`.
     pub producer_expiration: Duration,
+    /// How long a group may take to come to rest: noticing who is gone, joining, being told.
+    pub rebalance: Duration,
 }
 
 impl Default for Patience {
@@ -84,6 +106,7 @@ impl Default for Patience {
             delivery: Duration::from_secs(150),
             lag: Duration::from_secs(3),
             producer_expiration: Duration::from_secs(86_400),
+            rebalance: Duration::from_secs(3),
         }
     }
 }

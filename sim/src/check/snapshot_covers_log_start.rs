@@ -172,8 +172,8 @@ mod tests {
             bench.say(c(1), Event::SnapshotWritten { end, epoch, size }).say(c(1), moved(10));
             bench.stop(c(1), Stop::PowerLoss).start(c(1));
             let (partition, start, end) = (TopicPartition::METADATA, Offset(10), Offset(12));
-            let (clean, cut, last_crc) = (false, 0, None);
-            bench.say(c(1), Event::Recovered { partition, start, end, clean, cut, last_crc });
+            let (clean, cut, last_epoch, last_crc) = (false, 0, None, None);
+            bench.say(c(1), Event::Recovered { partition, start, end, clean, cut, last_epoch, last_crc });
             bench.metadata_hw(1, 2, 12, false);
             if loaded {
                 bench.say(c(1), Event::SnapshotLoaded { end: Offset(10), epoch });

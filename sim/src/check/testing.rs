@@ -3,17 +3,20 @@
 
 use bytes::Bytes;
 use trial_model::{
-    event::{Event, Nameless, PartitionState, Payload, QuorumRole, RecordTag, ReplicaRole, TruncateReason},
+    event::{
+        CommitReason, Event, GroupState, Nameless, PartitionState, Payload, QuorumRole, RecordTag,
+        ReplicaRole, TruncateReason,
+    },
     log::batch::ProducerStamp,
-    protocol::produce::Acks,
+    protocol::{ErrorCode, produce::Acks},
     time::{Instant, Timestamp},
     units::{
-        BrokerEpoch, Incarnation, LeaderEpoch, NodeId, NodeSet, Offset, PartitionEpoch, ProducerEpoch,
-        ProducerId, Sequence, TopicId, TopicPartition,
+        BrokerEpoch, Incarnation, LeaderEpoch, MemberId, NodeId, NodeSet, Offset, PartitionEpoch,
+        ProducerEpoch, ProducerId, Sequence, TopicId, TopicPartition,
     },
 };
 
-use super::{ClientInfo, ClientKind, Judge, JudgeSetup, TopicRules};
+use super::{ClientInfo, ClientKind, Judge, JudgeSetup, MemberInfo, TopicRules};
 use crate::world_event::{Phase, Stop, WorldEvent};
 
 /// The partition that the histories are about.
@@ -23,6 +26,15 @@ pub const P1: NodeId = NodeId::client(1);
 pub const C1: NodeId = NodeId::client(2);
 pub const P9: NodeId = NodeId::client(3);
 pub const C9: NodeId = NodeId::client(4);
+
+/// The group that the histories are about, and the partition it is written to.
+pub const GROUP: &str = "billing";
+pub const G: TopicPartition = TopicPartition::new(TopicId(9), 0);
+
+/// The member id of a client.
+pub fn member(node: NodeId) -> MemberId {
+    MemberId::from(format!("{node}").as_str())
+}
 
 pub fn b(nth: u32) -> NodeId {
     NodeId::broker(nth)
@@ -58,6 +70,13 @@ fn setup(check: &'static str) -> JudgeSetup {
         acks: Acks::All,
         max_in_flight: 5,
         auditor,
+        member: (node == C1).then(|| MemberInfo {
+            group: GROUP.into(),
+            commits_before: false,
+            commits: true,
+            eager: true,
+            topics: vec!["orders".into()],
+        }),
     };
     JudgeSetup {
         controllers: (1..=3).map(c).collect(),
@@ -98,6 +117,150 @@ impl Bench {
             bench.start(client);
         }
         bench
+    }
+
+    /// The topic of the histories has a name.
+    pub fn named(&mut self, name: &str) -> &mut Self {
+        let at = self.next_record();
+        self.say(c(1), Event::TopicCreated { topic: P.topic, name: name.into(), at, active: true })
+    }
+
+    /// A broker has read the log of the group in an epoch.
+    pub fn coordinates(&mut self, nth: u32, epoch: u32) -> &mut Self {
+        let (end, groups) = (Offset::ZERO, 0);
+        self.say(b(nth), Event::CoordinatorLoaded { partition: G, epoch: LeaderEpoch(epoch), end, groups })
+    }
+
+    /// A broker looks after the groups of the partition of the histories.
+    pub fn hosts(&mut self, nth: u32, epoch: u32) -> &mut Self {
+        let (end, groups) = (Offset::ZERO, 0);
+        self.say(b(nth), Event::CoordinatorLoaded { partition: P, epoch: LeaderEpoch(epoch), end, groups })
+    }
+
+    pub fn uncoordinates(&mut self, nth: u32, epoch: u32) -> &mut Self {
+        self.say(b(nth), Event::CoordinatorUnloaded { partition: G, epoch: LeaderEpoch(epoch) })
+    }
+
+    /// The coordinator tells how the group stands.
+    pub fn group(
+        &mut self,
+        nth: u32,
+        epoch: u32,
+        state: GroupState,
+        generation: i32,
+        members: &[NodeId],
+    ) -> &mut Self {
+        for node in members {
+            let event = Event::MemberAdded {
+                group: GROUP.into(),
+                member: member(*node),
+                instance: None,
+                node: *node,
+            };
+            self.say(b(nth), event);
+        }
+        let members = members.iter().map(|node| member(*node)).collect();
+        let coordinator = LeaderEpoch(epoch);
+        let group = GROUP.into();
+        self.say(
+            b(nth),
+            Event::GroupStateChanged { group, partition: G, coordinator, state, generation, members },
+        )
+    }
+
+    /// The coordinator moves a member of a KIP-848 group.
+    pub fn reconciles(
+        &mut self,
+        nth: u32,
+        epoch: u32,
+        client: NodeId,
+        to: i32,
+        held: &[(TopicPartition, i32)],
+    ) -> &mut Self {
+        let (group, member, by, coordinator) = (GROUP.into(), member(client), G, LeaderEpoch(epoch));
+        let (assigned, revoking) = (held.to_vec(), Vec::new());
+        let event = Event::MemberReconciled { group, member, by, coordinator, epoch: to, assigned, revoking };
+        self.say(b(nth), event)
+    }
+
+    /// The coordinator takes a commit of a client.
+    pub fn accepts(
+        &mut self,
+        nth: u32,
+        epoch: u32,
+        client: NodeId,
+        generation: i32,
+        offset: u64,
+    ) -> &mut Self {
+        let event = Event::OffsetAccepted {
+            group: GROUP.into(),
+            partition: P,
+            offset: Offset(offset),
+            member: member(client),
+            generation,
+            by: G,
+            coordinator: LeaderEpoch(epoch),
+            at: Offset::ZERO,
+        };
+        self.say(b(nth), event)
+    }
+
+    pub fn joins(&mut self, client: NodeId, generation: i32) -> &mut Self {
+        let (group, member) = (GROUP.into(), member(client));
+        self.say(client, Event::GroupJoined { group, member, generation, leads: false })
+    }
+
+    pub fn owns(&mut self, client: NodeId, generation: i32, partitions: &[TopicPartition]) -> &mut Self {
+        let (group, member, partitions) = (GROUP.into(), member(client), partitions.to_vec());
+        self.say(client, Event::PartitionsOwned { group, member, generation, partitions, lost: false })
+    }
+
+    pub fn commit_sent(&mut self, client: NodeId, offset: u64) -> &mut Self {
+        self.commit_for(client, offset, CommitReason::Auto)
+    }
+
+    pub fn commit_revoked(&mut self, client: NodeId, offset: u64) -> &mut Self {
+        self.commit_for(client, offset, CommitReason::Revoked)
+    }
+
+    fn commit_for(&mut self, client: NodeId, offset: u64, why: CommitReason) -> &mut Self {
+        let event = Event::CommitSent {
+            group: GROUP.into(),
+            partition: P,
+            offset: Offset(offset),
+            member: member(client),
+            generation: 1,
+            why,
+        };
+        self.say(client, event)
+    }
+
+    pub fn commit_fails(&mut self, client: NodeId, offset: u64, error: ErrorCode) -> &mut Self {
+        let (group, offset) = (GROUP.into(), Offset(offset));
+        self.say(client, Event::CommitFailed { group, partition: P, offset, error, retried: false })
+    }
+
+    pub fn commit_retried(&mut self, client: NodeId, offset: u64, error: ErrorCode) -> &mut Self {
+        let (group, offset) = (GROUP.into(), Offset(offset));
+        self.say(client, Event::CommitFailed { group, partition: P, offset, error, retried: true })
+    }
+
+    pub fn commit_acked(&mut self, client: NodeId, offset: u64) -> &mut Self {
+        let (group, offset) = (GROUP.into(), Offset(offset));
+        self.say(client, Event::CommitAcked { group, partition: P, offset })
+    }
+
+    pub fn committed_asked(&mut self, client: NodeId) -> &mut Self {
+        self.say(client, Event::CommittedAsked { group: GROUP.into(), partitions: vec![P] })
+    }
+
+    pub fn committed_told(&mut self, client: NodeId, offset: Option<u64>) -> &mut Self {
+        let (group, offset) = (GROUP.into(), offset.map(Offset));
+        self.say(client, Event::CommittedTold { group, partition: P, offset })
+    }
+
+    pub fn processed(&mut self, client: NodeId, from: u64, to: u64) -> &mut Self {
+        self.say(client, Event::Processed { partition: P, from: Offset(from), to: Offset(to) })
     }
 
     /// How often the check has fired.
@@ -178,16 +341,25 @@ impl Bench {
 
     /// A broker starts, registers and is unfenced.
     pub fn join(&mut self, nth: u32) -> &mut Self {
-        self.start(b(nth));
+        let incarnation = self.broker_epoch + 10;
+        self.start(b(nth)).registered(nth, incarnation).told_epoch(nth).unfence(nth)
+    }
+
+    /// A life of a broker is registered, under a new epoch.
+    pub fn registered(&mut self, nth: u32, incarnation: u64) -> &mut Self {
         self.broker_epoch += 10;
-        let (epoch, at) = (BrokerEpoch(self.broker_epoch), self.next_record());
-        let incarnation = Incarnation(self.broker_epoch);
+        let (epoch, at, incarnation) =
+            (BrokerEpoch(self.broker_epoch), self.next_record(), Incarnation(incarnation));
         self.say(
             c(1),
             Event::BrokerRegistered { broker: b(nth), epoch, incarnation, clean: true, at, active: true },
-        );
-        self.say(b(nth), Event::BrokerEpochReceived { epoch });
-        self.unfence(nth)
+        )
+    }
+
+    /// A broker hears of the newest epoch.
+    pub fn told_epoch(&mut self, nth: u32) -> &mut Self {
+        let epoch = BrokerEpoch(self.broker_epoch);
+        self.say(b(nth), Event::BrokerEpochReceived { epoch })
     }
 
     pub fn unfence(&mut self, nth: u32) -> &mut Self {
@@ -331,9 +503,13 @@ impl Bench {
         self.say(node, Event::Flushed { partition, end: Offset(end) })
     }
 
+    /// Broker `nth` reads its log back up to `end`; its last batch is of epoch 1.
     pub fn recovered(&mut self, nth: u32, end: u64, last_crc: Option<u32>) -> &mut Self {
-        let (start, end) = (Offset::ZERO, Offset(end));
-        self.say(b(nth), Event::Recovered { partition: P, start, end, clean: false, cut: 0, last_crc })
+        let (start, end, last_epoch) = (Offset::ZERO, Offset(end), last_crc.map(|_| LeaderEpoch(1)));
+        self.say(
+            b(nth),
+            Event::Recovered { partition: P, start, end, clean: false, cut: 0, last_epoch, last_crc },
+        )
     }
 
     /// Controller `nth` appends a metadata record.

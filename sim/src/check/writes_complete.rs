@@ -46,7 +46,8 @@ impl Check for WritesComplete {
                 return Some(
                     Unsettled::new(format!(
                         "{value} of {} waits for its answer since {}s",
-                        partition.id, sent.at
+                        scene.cluster.called(partition.id),
+                        sent.at
                     ))
                     .of(partition.id)
                     .line("waits", format!("{value} of {}, sent {}s", sent.node, sent.at))
@@ -63,11 +64,15 @@ impl Check for WritesComplete {
         }
         let unwritten = scene.cluster.partitions.iter().find(|known| {
             let acked = scene.history.partition(known.id).is_some_and(|partition| partition.audit_acked > 0);
-            known.truth_since <= scene.cluster.phase.1 && is_writable(scene, known) && !acked
+            let ours = !scene.cluster.is_internal(known.id.topic);
+            ours && known.truth_since <= scene.cluster.phase.1 && is_writable(scene, known) && !acked
         })?;
         let led = if is_led(scene, unwritten) { "it is led" } else { "nobody leads it" };
         Some(
-            Unsettled::new(format!("{} has not been written by the audit; {led}", unwritten.id))
+            Unsettled::new(format!(
+                "{} has not been written by the audit; {led}",
+                scene.cluster.called(unwritten.id)
+            ))
                 .of(unwritten.id)
                 .line("log", format!("committed up to {}", unwritten.high_watermark)),
         )

@@ -45,6 +45,9 @@ pub struct Bench {
     /// By which strategies: all, or some of uniform, swarm, pct, story, guided, portfolio.
     #[arg(long, value_name = "A,B|all", default_value = "portfolio", value_delimiter = ',')]
     strategy: Vec<Which>,
+    /// Consumer groups in every drawn cluster; otherwise one in six has some.
+    #[arg(long)]
+    groups: bool,
     /// How many hunts at a time.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
     jobs: u16,
@@ -204,7 +207,9 @@ impl Bench {
                             continue;
                         }
                         let base = nth_seed(self.base.0.0, *nth);
-                        let hunt = hunt(bug, *manner, base, self.budget.0, || !interrupt::interrupted());
+                        let hunt = hunt(bug, self.groups, *manner, base, self.budget.0, || {
+                            !interrupt::interrupted()
+                        });
                         done.lock().expect("no panic").insert((*manner, *nth), hunt);
                     }
                 });

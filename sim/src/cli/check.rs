@@ -1,30 +1,43 @@
-//! `trial check`: what is wrong with these files?
+//! `trial check`: what is wrong with these files, or with what was recorded?
 
 use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::json;
 
-use super::{Common, Exit, Format, Output, input};
+use super::{Common, Exit, Format, Output, input, recorded};
 use crate::{
+    recording,
     report::words::counted,
     scenario::{self, Source, diagnostic},
 };
 
-/// Say what is wrong with scenario files, without running them.
+/// Say what is wrong with scenario files, without running them; or which promises were broken in recordings.
+///
+/// A recording is what `trial serve --record DIR` leaves. It is judged by the checks that need no more than
+/// what nodes stated; with -v what changed is shown, with -vv every event.
 #[derive(Args)]
 pub struct Check {
-    /// Scenario files, or directories of them.
+    /// Scenario files, or directories of them; directories of recordings.
     #[arg(required = true)]
     files: Vec<PathBuf>,
 }
 
 pub fn main(it: &Check, common: &Common, output: &mut Output) -> Exit {
-    let files = match input::scenarios(&it.files) {
+    let (recordings, files): (Vec<PathBuf>, Vec<PathBuf>) =
+        it.files.iter().cloned().partition(|path| recording::is_one(path));
+    let mut worst = Exit::Ok;
+    for dir in recordings {
+        let exit = recorded::judge(&dir, common, output);
+        worst = if worst == Exit::Ok { exit } else { worst };
+    }
+    if files.is_empty() {
+        return worst;
+    }
+    let files = match input::scenarios(&files) {
         Ok(files) => files,
         Err(why) => return output.fail(Exit::Usage, &why),
     };
-    let mut worst = Exit::Ok;
     let mut told = Vec::new();
     for file in files {
         let source = match Source::read(&file) {

@@ -66,6 +66,12 @@ pub struct Fuzz {
     /// judged.
     #[arg(long, conflicts_with = "files")]
     unlimited: bool,
+    /// Consumer groups in every drawn cluster; otherwise one in six has some.
+    #[arg(long, conflicts_with = "files")]
+    groups: bool,
+    /// Every message goes through Kafka's frames and back: a run fails if one does not arrive as it was sent.
+    #[arg(long)]
+    wire: bool,
     /// How many runs at a time; as many as there are cores if left out.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     jobs: Option<u64>,

@@ -27,6 +27,7 @@ mod gate;
 mod compare;
 mod determinism;
 mod check;
+mod recorded;
 mod new;
 mod list;
 mod serve;
@@ -77,7 +78,7 @@ enum Command {
     Museum(museum::Museum),
     /// Write a scenario to begin with, commented and ready to run.
     New(new::New),
-    /// Say what is wrong with scenario files, without running them.
+    /// Say what is wrong with scenario files, without running them; or judge recordings.
     Check(check::Check),
     /// Print the JSON Schema of scenario files.
     Schema,

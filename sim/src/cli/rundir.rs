@@ -16,7 +16,7 @@ use crate::{
         summary::{Build, FORMAT, TraceFile},
     },
     scenario::{Scenario, values::Seed},
-    trace::JsonLines,
+    trace::{self, JsonLines},
 };
 
 /// A run's directory while it is written: under another name, and gone if it is never finished.
@@ -123,15 +123,9 @@ impl Trace {
 }
 
 fn header(scenario: &Scenario, seed: Seed) -> serde_json::Value {
-    let nodes: Vec<String> = scenario.nodes().into_iter().map(|(_, name)| name).collect();
-    json!({
-        "trial_trace": FORMAT,
-        "trial": env!("CARGO_PKG_VERSION"),
-        "scenario": scenario.name,
-        "seed": seed,
-        "nodes": nodes,
-        "columns": { "i": "number", "t": "nanoseconds", "n": "node", "k": "kind", "by": "input", "d": "data" },
-    })
+    let mut header = trace::header(scenario, "nanoseconds");
+    header["seed"] = json!(seed);
+    header
 }
 
 fn measure(path: &Path) -> Result<TraceFile, String> {
@@ -183,7 +177,7 @@ fn timestamp() -> String {
 
 /// The date so many days after 1970-01-01: years are counted from a first of March, so that the leap day is
 /// their last.
-fn date(days: u64) -> (u64, u64, u64) {
+pub fn date(days: u64) -> (u64, u64, u64) {
     let days = days + 719_468;
     let (era, of_era) = (days / 146_097, days % 146_097);
     let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
@@ -213,6 +207,12 @@ pub enum Unreadable {
 /// Reads what a run left behind. Refuses one that is damaged, or of another format.
 pub fn read(dir: &Path) -> Result<Left, Unreadable> {
     let path = dir.join("result.json");
+    if !path.exists() && crate::recording::is_one(dir) {
+        let dir = dir.display();
+        let why =
+            format!("{dir} was recorded in real time and cannot be run again: `trial check {dir}` judges it");
+        return Err(Unreadable::Damaged(why));
+    }
     let damaged = |why: String| Unreadable::Damaged(format!("{} is damaged: {why}", path.display()));
     let text = fs::read_to_string(&path).map_err(|error| {
         Unreadable::Damaged(format!(

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use trial_model::{
+    group::{OFFSETS_TOPIC, partition_of},
     rng::Rng,
-    units::{NodeId, NodeRole},
+    units::{NodeId, NodeRole, TopicPartition},
 };
 
 use super::view::View;
@@ -45,6 +46,7 @@ pub fn resolve(selector: &Selector, chooser: &mut Chooser<'_>, taken: &[NodeId])
         Selector::Isr(partition) => {
             state(partition, chooser).map_or(Vec::new(), |state| state.isr.iter().collect())
         }
+        Selector::Coordinator(group) => coordinator(group, chooser).into_iter().collect(),
         Selector::ActiveController => view.controller().into_iter().collect(),
         Selector::StandbyController => {
             let active = view.controller();
@@ -59,6 +61,14 @@ pub fn resolve(selector: &Selector, chooser: &mut Chooser<'_>, taken: &[NodeId])
         Selector::Victim(fault) => chooser.victims.get(fault).cloned().unwrap_or_default(),
         Selector::Rest => view.all().iter().copied().filter(|node| !taken.contains(node)).collect(),
     }
+}
+
+/// The leader of the partition that a group is written to.
+fn coordinator(group: &str, chooser: &Chooser<'_>) -> Option<NodeId> {
+    let topic = chooser.names.topic_named(OFFSETS_TOPIC)?;
+    let partitions = chooser.view.partitions().filter(|(partition, _)| partition.topic == topic).count();
+    let at = partition_of(&group.into(), u32::try_from(partitions).ok()?);
+    chooser.view.partition(TopicPartition::new(topic, at))?.leader
 }
 
 fn state<'a>(

@@ -13,8 +13,9 @@ use std::{
 
 use bytes::Bytes;
 use trial_model::{
-    client::{Command, NamedPartition, NewRecord},
+    client::{Application, Command, Commits, NamedPartition, NewRecord, Topics},
     event::RecordTag,
+    group::OFFSETS_TOPIC,
     protocol::{
         TopicName,
         list_offsets::OffsetSpec,
@@ -31,7 +32,7 @@ use crate::{
     names::RunNames,
     scenario::{
         Scenario,
-        file::{self, AdminAction, Client, ConsumerAction, Keys, Start},
+        file::{self, AdminAction, Client, CommitPolicy, ConsumerAction, Keys, Start},
         values::PartitionName,
     },
 };
@@ -88,6 +89,8 @@ struct KeyDraw {
 }
 
 struct Consumer {
+    /// As a member of a group.
+    member: Option<(Topics, Application)>,
     topic: Option<(TopicName, u32)>,
     partitions: Vec<NamedPartition>,
     from: Start,
@@ -251,7 +254,7 @@ impl Part {
         match self {
             Part::Producer(producer) => producer.act(name, now),
             Part::Consumer(consumer) => consumer.act(now),
-            Part::Admin(admin) => admin.act(now, chaos_ends, names),
+            Part::Admin(admin) => admin.act(now, chaos_ends),
             Part::Setup(setup) => setup.act(now, names),
             Part::Auditor { assigned } => {
                 if std::mem::replace(assigned, true) {
@@ -281,7 +284,8 @@ impl Part {
 
 fn every_partition(view: &View, names: &RunNames) -> Vec<NamedPartition> {
     let known = view.partitions().filter_map(|(partition, _)| named(partition, names));
-    known.collect()
+    // What brokers write for themselves is nobody's to write to, and holds no records of the workload.
+    known.filter(|partition| partition.topic.as_str() != OFFSETS_TOPIC).collect()
 }
 
 fn named(partition: TopicPartition, names: &RunNames) -> Option<NamedPartition> {
@@ -377,6 +381,7 @@ impl Consumer {
         let mut steps: Vec<_> = steps.collect();
         steps.sort_by_key(|(at, _)| *at);
         Consumer {
+            member: it.group.is_some().then(|| (topics_of(it), application_of(it))),
             topic: of_topic,
             partitions: named,
             from: it.from,
@@ -393,6 +398,9 @@ impl Consumer {
     }
 
     fn begin(&mut self, at: Instant) {
+        if let Some((topics, application)) = &self.member {
+            return self.queue.push_back((at, Command::Subscribe(topics.clone(), *application)));
+        }
         let partitions = self.assigned();
         if partitions.is_empty() {
             return;
@@ -447,8 +455,36 @@ impl Consumer {
             ConsumerAction::EndOffset(it) => {
                 these(&it.partitions).into_iter().map(Command::EndOffset).collect()
             }
+            ConsumerAction::Commit(it) => vec![Command::Commit(it.sync)],
+            ConsumerAction::Stall(it) => vec![Command::Stall(it.duration.0)],
+            ConsumerAction::Unsubscribe(_) => vec![Command::Unsubscribe],
+            ConsumerAction::Subscribe(_) => {
+                let of = |(topics, application): &(Topics, Application)| {
+                    Command::Subscribe(topics.clone(), *application)
+                };
+                self.member.iter().map(of).collect()
+            }
         }
     }
+}
+
+/// What a member of a group wants to read.
+fn topics_of(it: &file::Consumer) -> Topics {
+    match &it.pattern {
+        Some(pattern) => Topics::Pattern(pattern.as_str().into()),
+        None => Topics::Named(it.topic.iter().chain(&it.topics).map(|name| name.as_str().into()).collect()),
+    }
+}
+
+/// What its application does with records.
+fn application_of(it: &file::Consumer) -> Application {
+    let commits = match it.commits {
+        Some(CommitPolicy::Before) => Commits::Before,
+        Some(CommitPolicy::After) => Commits::After,
+        Some(CommitPolicy::AfterAsync) => Commits::AfterAsync,
+        Some(CommitPolicy::Auto | CommitPolicy::Never) | None => Commits::Never,
+    };
+    Application { per_record: it.per_record.map_or(Duration::ZERO, |span| span.0), commits }
 }
 
 /// What an unskewed wall clock shows at a time of the run.
@@ -475,12 +511,7 @@ impl Admin {
         trial_model::time::earliest(self.steps.front().map(|(at, _)| *at), drawn)
     }
 
-    fn act(
-        &mut self,
-        now: Instant,
-        chaos_ends: Instant,
-        names: &RunNames,
-    ) -> (Option<Command>, Option<Instant>) {
+    fn act(&mut self, now: Instant, chaos_ends: Instant) -> (Option<Command>, Option<Instant>) {
         let action = if self.steps.front().is_some_and(|(at, _)| *at <= now) {
             self.steps.pop_front().map(|(_, action)| action)
         } else if self.next <= now {
@@ -489,11 +520,11 @@ impl Admin {
         } else {
             None
         };
-        (action.map(|action| admin_command(action, names)), self.due(chaos_ends))
+        (action.map(admin_command), self.due(chaos_ends))
     }
 }
 
-fn admin_command(action: AdminAction, names: &RunNames) -> Command {
+fn admin_command(action: AdminAction) -> Command {
     match action {
         AdminAction::CreateTopic(topic) => Command::CreateTopic(new_topic(&topic)),
         AdminAction::DeleteTopic(of) => Command::DeleteTopic(of.topic.as_str().into()),
@@ -506,8 +537,7 @@ fn admin_command(action: AdminAction, names: &RunNames) -> Command {
                 file::Election::Preferred => ElectionKind::Preferred,
                 file::Election::Unclean => ElectionKind::Unclean,
             };
-            let named = it.partitions.iter().flatten().filter_map(|p| names.partition_named(&p.to_string()));
-            Command::ElectLeaders(kind, named.collect())
+            Command::ElectLeaders(kind, it.partitions.iter().flatten().map(by_name).collect())
         }
         AdminAction::DescribeTopic(of) => Command::DescribeTopic(of.topic.as_str().into()),
     }

@@ -10,11 +10,14 @@ use trial_model::{
 
 use super::{
     inode::Inode,
-    names::{ByName, Change, InodeId, PlatterNames},
+    names::{ByDir, ByName, Change, InodeId, PlatterNames},
 };
 
 /// A name that somebody has to do with, found once and not looked for again.
 pub(super) type FileId = u32;
+
+/// A directory that somebody has had to do with: where it stands among all of them.
+type DirId = u32;
 
 /// All files of a disk, as the page cache has them and as the platter does.
 #[derive(Clone, Debug, Default)]
@@ -22,6 +25,11 @@ pub(super) struct Files {
     ids: ByName<FileId>,
     files: Vec<File>,
     free_files: Vec<FileId>,
+    dirs: ByDir<DirId>,
+    /// Until when each directory is busy at most: when the last operation is done that was asked for in it.
+    dirs_busy: Vec<Instant>,
+    /// The latest of these times.
+    busy: Instant,
     inodes: Vec<Option<Inode>>,
     free_inodes: Vec<InodeId>,
     platter: PlatterNames,
@@ -34,6 +42,7 @@ pub(super) struct Files {
 #[derive(Clone, Debug)]
 struct File {
     name: FileName,
+    dir: DirId,
     /// Its content, if the file is there.
     inode: Option<InodeId>,
     /// How many operations wait for it.
@@ -62,14 +71,34 @@ impl Files {
     }
 
     pub(super) fn set_busy(&mut self, id: FileId, until: Instant) {
-        self.files[id as usize].busy_until = until;
+        let file = &mut self.files[id as usize];
+        file.busy_until = until;
+        let dir = &mut self.dirs_busy[file.dir as usize];
+        *dir = until.max(*dir);
+        self.busy = until.max(self.busy);
+    }
+
+    /// When everything is done that was asked for of files in the directory of this one.
+    pub(super) fn dir_busy_until(&self, id: FileId) -> Instant {
+        self.dirs_busy[self.files[id as usize].dir as usize]
+    }
+
+    /// When everything is done that was asked for.
+    pub(super) fn all_busy_until(&self) -> Instant {
+        self.busy
+    }
+
+    /// What was asked for of the directories will not be done, or at another time.
+    pub(super) fn forget_busy_dirs(&mut self) {
+        self.dirs_busy.fill(Instant::ZERO);
+        self.busy = Instant::ZERO;
     }
 
     fn id(&mut self, name: FileName) -> FileId {
         if let Some(id) = self.ids.get(&name) {
             return *id;
         }
-        let file = File { name, inode: None, held: 0, busy_until: Instant::ZERO };
+        let file = File { name, dir: self.dir(name.dir), inode: None, held: 0, busy_until: Instant::ZERO };
         let id = match self.free_files.pop() {
             Some(id) => {
                 self.files[id as usize] = file;
@@ -82,6 +111,13 @@ impl Files {
         };
         self.ids.insert(name, id);
         id
+    }
+
+    fn dir(&mut self, dir: Dir) -> DirId {
+        *self.dirs.entry(dir).or_insert_with(|| {
+            self.dirs_busy.push(Instant::ZERO);
+            u32::try_from(self.dirs_busy.len() - 1).expect("a disk has fewer than 2^32 directories")
+        })
     }
 
     fn drop_if_idle(&mut self, id: FileId) {
@@ -229,9 +265,11 @@ impl Files {
     }
 
     pub(super) fn remove_dir(&mut self, at: Instant, dir: Dir) {
-        let names = self.sorted().into_iter().map(|(name, _)| name).filter(|name| name.dir == dir);
-        for name in names.collect::<Vec<_>>() {
-            let id = self.ids[&name];
+        let is_there = |id: FileId| self.files[id as usize].inode.is_some();
+        let inside = self.ids.iter().filter(|(name, id)| name.dir == dir && is_there(**id));
+        let mut inside: Vec<(FileName, FileId)> = inside.map(|(name, id)| (*name, *id)).collect();
+        inside.sort_unstable();
+        for (_, id) in inside {
             self.used -= self.len(id);
             self.removed += 1;
             self.files[id as usize].inode = None;
@@ -268,6 +306,9 @@ impl Files {
         self.ids.clear();
         self.files.clear();
         self.free_files.clear();
+        self.dirs.clear();
+        self.dirs_busy.clear();
+        self.busy = Instant::ZERO;
         self.used = 0;
         for (name, inode) in self.platter.sorted() {
             let id = self.id(name);

@@ -179,10 +179,10 @@ impl Disk {
         }
         ready = match request.op {
             DiskOp::Rename(_) => replaces.map_or(ready, |file| ready.max(self.files.busy_until(file))),
-            DiskOp::SyncDir | DiskOp::RemoveDir => {
-                ready.max(self.last_due(|dir| dir == request.file.dir || request.file.dir == Dir::Root))
+            DiskOp::SyncDir | DiskOp::RemoveDir if request.file.dir != Dir::Root => {
+                ready.max(self.files.dir_busy_until(file))
             }
-            DiskOp::List => ready.max(self.last_due(|_| true)),
+            DiskOp::SyncDir | DiskOp::RemoveDir | DiskOp::List => ready.max(self.files.all_busy_until()),
             _ => ready,
         };
         let due = (ready + self.slowed(waiting.takes)).min(waiting.due);
@@ -205,12 +205,6 @@ impl Disk {
             }
         };
         self.due.push(Reverse((due, nth, slot)));
-    }
-
-    /// When the last operation is done that waits in such a directory.
-    fn last_due(&self, in_dir: impl Fn(Dir) -> bool) -> Instant {
-        let waiting = self.waiting.iter().flatten().filter(|w| in_dir(w.request.file.dir));
-        waiting.map(|w| w.due).max().unwrap_or(Instant::ZERO)
     }
 
     fn takes(&mut self, kind: OpKind) -> Duration {
@@ -328,7 +322,8 @@ impl Disk {
 
 /// What the world does to it.
 impl Disk {
-    /// The process died: of what it had asked for, a drawn part is still carried out; nobody gets replies.
+    /// The process died: of what it had asked for, a drawn part is still carried out, at once; nobody gets
+    /// replies, and the next process waits for none of it.
     ///
     /// Of each file it is the beginning of what was asked for, and the last of that may be a part of a write.
     pub fn process_died(&mut self, now: Instant) {
@@ -336,6 +331,7 @@ impl Disk {
         self.due.clear();
         self.free.clear();
         self.removals.clear();
+        self.files.forget_busy_dirs();
         waiting.sort_unstable_by_key(|w| (w.request.file, w.nth));
         let mut waiting = waiting.into_iter().peekable();
         while let Some(first) = waiting.next() {
@@ -353,8 +349,10 @@ impl Disk {
                 } else if nth == done && torn {
                     self.carry_out_in_part(now, file, name, request.op);
                 }
-                self.files.release(file);
-                replaces.into_iter().for_each(|file| self.files.release(file));
+                for file in [file].into_iter().chain(replaces) {
+                    self.files.set_busy(file, now);
+                    self.files.release(file);
+                }
             }
         }
     }
@@ -407,6 +405,7 @@ impl Disk {
         self.due.clear();
         self.free.clear();
         self.removals.clear();
+        self.files.forget_busy_dirs();
         for Waiting { file, replaces, .. } in &waiting {
             replaces.iter().chain([file]).for_each(|file| self.files.set_busy(*file, now));
         }

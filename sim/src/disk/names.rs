@@ -19,7 +19,12 @@ pub(super) type InodeId = u32;
 #[derive(Clone, Debug, Default)]
 pub(super) struct PlatterNames {
     names: ByName<InodeId>,
-    unsynced: Vec<Unsynced>,
+    /// What was done, by the directory whose sync makes it durable: a broker has thousands, and syncs one at a time.
+    unsynced: ByDir<Vec<Unsynced>>,
+    /// How many changes that are.
+    count: usize,
+    /// How many there ever were.
+    changes: u64,
     /// How many were left unsynced when last looked at.
     left: usize,
 }
@@ -27,8 +32,8 @@ pub(super) struct PlatterNames {
 #[derive(Clone, Copy, Debug)]
 struct Unsynced {
     at: Instant,
-    /// Whose sync makes it durable.
-    dir: Dir,
+    /// Which of all changes of the disk it is.
+    nth: u64,
     change: Change,
 }
 
@@ -48,32 +53,47 @@ impl PlatterNames {
             Change::Create(name, _) | Change::Rename(name, ..) | Change::Remove(name, _) => name.dir,
             Change::RemoveDir(_) => Dir::Root,
         };
-        self.unsynced.push(Unsynced { at, dir, change });
+        self.changes += 1;
+        self.count += 1;
+        self.unsynced.entry(dir).or_default().push(Unsynced { at, nth: self.changes, change });
     }
 
     /// Brings every change in `dir` to the platter.
     pub(super) fn sync(&mut self, dir: Dir) {
-        // A directory made again under its name is durable only after its predecessor's removal.
-        let is_removal_of = |change| matches!(change, Change::RemoveDir(gone) if gone == dir);
-        self.settle(|unsynced| unsynced.dir == dir || is_removal_of(unsynced.change));
+        let mut settled = self.unsynced.remove(&dir).unwrap_or_default();
+        if dir != Dir::Root
+            && let Some(in_root) = self.unsynced.get_mut(&Dir::Root)
+        {
+            // A directory made again under its name is durable only after its predecessor's removal.
+            let is_removal = |it: &mut Unsynced| matches!(it.change, Change::RemoveDir(gone) if gone == dir);
+            settled.extend(in_root.extract_if(.., is_removal));
+        }
+        self.settle(settled);
     }
 
     /// Brings every change up to `until` to the platter.
     pub(super) fn write_back(&mut self, until: Instant) {
-        self.settle(|unsynced| unsynced.at <= until);
+        let lists = self.unsynced.values_mut();
+        let settled = lists.flat_map(|list| list.extract_if(.., |it| it.at <= until)).collect();
+        self.unsynced.retain(|_, list| !list.is_empty());
+        self.settle(settled);
     }
 
     /// Whether many have come to those that were left when last looked at.
     #[inline]
     pub(super) fn has_many_unsynced(&self) -> bool {
-        self.unsynced.len() > 2 * self.left + 64
+        self.count > 2 * self.left + 64
     }
 
     /// Keeps each unsynced change or loses it, by draw.
     pub(super) fn lose_power(&mut self, rng: &mut Rng) {
-        for unsynced in std::mem::take(&mut self.unsynced) {
+        self.count = 0;
+        let mut unsynced: Vec<Unsynced> =
+            std::mem::take(&mut self.unsynced).into_values().flatten().collect();
+        unsynced.sort_unstable_by_key(|it| it.nth);
+        for Unsynced { change, .. } in unsynced {
             if rng.chance(Ratio(1, 2)) {
-                self.apply(unsynced.change);
+                self.apply(change);
             }
         }
     }
@@ -87,28 +107,29 @@ impl PlatterNames {
 
     /// Every file that may yet be found on the platter, in no order.
     pub(super) fn inodes(&self) -> impl Iterator<Item = InodeId> {
-        let unsynced = self.unsynced.iter().filter_map(|unsynced| match unsynced.change {
+        let unsynced = self.unsynced.values().flatten().filter_map(|unsynced| match unsynced.change {
             Change::Create(_, inode) | Change::Rename(.., inode) | Change::Remove(_, inode) => Some(inode),
             Change::RemoveDir(_) => None,
         });
         self.names.values().copied().chain(unsynced)
     }
 
-    fn settle(&mut self, is_settled: impl Fn(&Unsynced) -> bool) {
-        let mut rest = Vec::new();
-        for unsynced in std::mem::take(&mut self.unsynced) {
-            if is_settled(&unsynced) {
-                if let Change::RemoveDir(gone) = unsynced.change {
-                    // What had been done in it before does not matter any more.
-                    rest.retain(|earlier: &Unsynced| earlier.dir != gone);
-                }
-                self.apply(unsynced.change);
-            } else {
-                rest.push(unsynced);
+    /// Brings changes to the platter that are among the unsynced no more, in the order in which they were made.
+    fn settle(&mut self, mut settled: Vec<Unsynced>) {
+        self.count -= settled.len();
+        settled.sort_unstable_by_key(|it| it.nth);
+        for Unsynced { nth, change, .. } in settled {
+            if let Change::RemoveDir(gone) = change
+                && let Some(inside) = self.unsynced.get_mut(&gone)
+            {
+                // What had been done in it before does not matter any more.
+                let before = inside.len();
+                inside.retain(|it| it.nth > nth);
+                self.count -= before - inside.len();
             }
+            self.apply(change);
         }
-        self.left = rest.len();
-        self.unsynced = rest;
+        self.left = self.count;
     }
 
     fn apply(&mut self, change: Change) {
@@ -137,6 +158,9 @@ impl PlatterNames {
 
 /// A table by file name. Whoever goes through one puts it in order first.
 pub(super) type ByName<T> = HashMap<FileName, T, BuildHasherDefault<Quick>>;
+
+/// A table by directory. Whoever goes through one puts what is in it in order first.
+pub(super) type ByDir<T> = HashMap<Dir, T, BuildHasherDefault<Quick>>;
 
 /// Multiply and rotate: file names come from our own nodes, not from an adversary.
 #[derive(Clone, Copy, Default)]

@@ -387,6 +387,79 @@ fn what_has_queued_up_on_a_slow_disk_is_done_soon_after() {
 }
 
 #[test]
+fn nobody_waits_for_what_a_dead_process_had_asked_for() {
+    let mut bench = Bench::seeded(1);
+    bench.disk.begin(bench.now, FaultId(1), DiskFault::Slow { add: Duration::from_secs(1), factor: 1 });
+    for _ in 0..100 {
+        bench.ask(SEGMENT, append("x"));
+    }
+    bench.now = Instant(2_500_000_000);
+    bench.disk.advance(bench.now, &mut Vec::new());
+    bench.disk.process_died(bench.now);
+    bench.disk.end(FaultId(1), bench.now);
+    bench.write(SEGMENT, "y");
+    assert!(bench.now < Instant(2_600_000_000), "{}", bench.now);
+    assert!(bench.text(SEGMENT).expect("it is there").ends_with("xy"));
+}
+
+/// When the sync of a directory is done that is asked for now.
+fn synced_at(bench: &mut Bench, file: FileName) -> Instant {
+    bench.disk.perform(bench.now, [DiskRequest { tag: DiskTag(7), file, op: DiskOp::SyncDir }]);
+    let (mut disk, mut replies) = (bench.disk.clone(), Vec::new());
+    disk.advance(Instant(u64::MAX), &mut replies);
+    replies.iter().rfind(|(_, reply)| reply.tag == DiskTag(7)).expect("it is answered").0
+}
+
+#[test]
+fn a_sync_waits_for_what_is_done_in_its_directory_and_that_of_the_root_for_all() {
+    const MS: u64 = 1_000_000;
+    let fixed = |millis| Latency::fixed(Duration::from_millis(millis));
+    let mut bench =
+        Bench::new(1, DiskConfig { write: fixed(1_000), flush: fixed(1), ..DiskConfig::default() });
+    let another = FileName::of_log(TopicPartition::METADATA, FileKind::Segment(Offset(0)));
+    bench.ask(SEGMENT, append("x"));
+    assert_eq!(synced_at(&mut bench, another), Instant(MS), "nothing is done in its directory");
+    assert_eq!(
+        synced_at(&mut bench, EPOCHS),
+        Instant(1_001 * MS),
+        "another file of the directory is written"
+    );
+    assert_eq!(synced_at(&mut bench, VOTES), Instant(1_002 * MS), "the root's waits for that");
+    bench.now = Instant(500 * MS);
+    bench.disk.advance(bench.now, &mut Vec::new());
+    bench.disk.process_died(bench.now);
+    assert_eq!(synced_at(&mut bench, EPOCHS), Instant(501 * MS), "nobody waits for the dead");
+    bench.disk.process_died(bench.now);
+    assert_eq!(synced_at(&mut bench, VOTES), Instant(501 * MS), "nor does the root's");
+}
+
+/// Names are synced by directory, and lost one by one in the order in which they were made: which are lost does
+/// not hang on where they are.
+#[test]
+fn directories_that_were_not_synced_lose_names_by_the_same_dice() {
+    let log = |n: u32| TopicPartition::new(TopicId(7), n);
+    let segment = |n: u32| FileName::of_log(log(n), FileKind::Segment(Offset(0)));
+    let left = |seed: u64, places: [u32; 6]| {
+        let mut bench = Bench::seeded(seed);
+        for n in places {
+            bench.write(segment(n), "s");
+            bench.flush(segment(n));
+        }
+        bench.sync(segment(places[2]));
+        bench.disk.power_lost(bench.now);
+        places.map(|n| bench.text(segment(n)).is_some())
+    };
+    let mut seen = BTreeSet::new();
+    for seed in 0..400 {
+        let here = left(seed, [1, 2, 3, 4, 5, 6]);
+        assert!(here[2], "its directory was synced");
+        assert_eq!(here, left(seed, [60, 11, 50, 22, 41, 35]));
+        seen.insert(here);
+    }
+    assert_eq!(seen.len(), 32, "each of the other five is lost and kept");
+}
+
+#[test]
 fn rot_flips_one_bit() {
     let flipped = |a: &[u8], b: &[u8]| -> u32 { a.iter().zip(b).map(|(a, b)| (a ^ b).count_ones()).sum() };
     let mut bench = Bench::seeded(1);

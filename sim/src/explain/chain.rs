@@ -79,9 +79,34 @@ impl Scale<'_> {
             Event::ProducerIdGiven { .. } => of_node(&node, 36),
             Event::Halted { .. } | Event::DiskFailed { .. } => of_node(&node, 60),
             Event::RecordFailed { .. } => of_node(&node, 34),
+            _ if event.group().is_some() && event.group() == self.focus.group.as_ref() => {
+                self.of_group(node, event)
+            }
+            Event::CoordinatorLoaded { partition, .. } | Event::CoordinatorUnloaded { partition, .. }
+                if self.focus.group.is_some() || Some(*partition) == self.focus.partition =>
+            {
+                70
+            }
             _ if event.partition().is_some() && event.partition() == self.focus.partition => {
                 self.of_partition(node, event)
             }
+            _ => 0,
+        }
+    }
+
+    fn of_group(&self, node: NodeId, event: &Event) -> i32 {
+        let named = if self.nodes.contains(node) { 8 } else { 0 };
+        let here = event.partition().is_none_or(|id| self.focus.partition.is_none_or(|it| it == id));
+        match event {
+            Event::MemberRemoved { .. } | Event::MembershipLost { .. } => 66 + named,
+            Event::PartitionsOwned { .. } => 64 + named,
+            Event::RebalanceStarted { .. } => 58,
+            Event::GroupStateChanged { .. } | Event::MemberAdded { .. } => 52,
+            Event::GroupJoined { .. } => 48 + named,
+            Event::CommittedTold { .. } | Event::CommitFailed { .. } if here => 56 + named,
+            Event::CommitAcked { .. } | Event::OffsetForgotten { .. } if here => 62,
+            Event::OffsetAccepted { .. } if here => 50,
+            Event::CommittedAsked { .. } => 40 + named,
             _ => 0,
         }
     }
@@ -121,6 +146,7 @@ impl Scale<'_> {
             Event::PositionMoved { .. } | Event::ReadFailed { .. } => 40,
             Event::OffsetListed { latest: true, .. } => 38,
             Event::MetadataLearned { .. } => 33,
+            Event::Processed { from, to, .. } => here(66, 0, *from, *to),
             Event::PartitionChanged { .. } | Event::ReplicaStopped { .. } => 32,
             _ => 0,
         }

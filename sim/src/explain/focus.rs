@@ -2,7 +2,7 @@
 
 use trial_model::{
     event::Event,
-    units::{NodeId, NodeSet, Offset, TopicPartition},
+    units::{GroupId, NodeId, NodeSet, Offset, TopicPartition},
 };
 
 use super::{record::Record, wrong::watch};
@@ -18,6 +18,8 @@ pub struct Focus {
     pub partition: Option<TopicPartition>,
     /// The record, if it is about one.
     pub offset: Option<Offset>,
+    /// The consumer group, if it is about one.
+    pub group: Option<GroupId>,
     /// Everybody who is named.
     pub nodes: NodeSet,
     /// The event at which it was seen, if it was seen at one.
@@ -37,8 +39,10 @@ impl Focus {
             nodes.insert(node);
         }
         let partition = violation.partition;
+        let group = anchor.and_then(|entry| record.entries[entry].event()?.1.group().cloned());
+        let group = group.or_else(|| group_in(record, violation));
         let anchor = anchor.or_else(|| missed_at(record, partition, offset));
-        Focus { partition, offset, nodes, anchor }
+        Focus { partition, offset, group, nodes, anchor }
     }
 }
 
@@ -96,7 +100,17 @@ fn offset_in(text: &str) -> Option<Offset> {
     })
 }
 
-fn nodes_in<'a>(text: &'a str, names: &'a RunNames) -> impl Iterator<Item = NodeId> + 'a {
+/// The first group of a run that a violation names.
+pub fn group_in(record: &Record, violation: &Violation) -> Option<GroupId> {
+    let outer = |c: char| !(c.is_alphanumeric() || "._-".contains(c));
+    let texts = || violation.lines.iter().map(|(_, text)| text).chain([&violation.headline]);
+    let named = |group: &GroupId| texts().any(|text| text.split(outer).any(|word| word == group.as_str()));
+    let groups = record.entries.iter().filter_map(|entry| entry.event()?.1.group());
+    let mut seen: Option<&GroupId> = None;
+    groups.filter(|group| seen.replace(group) != Some(group)).find(|group| named(group)).cloned()
+}
+
+pub(super) fn nodes_in<'a>(text: &'a str, names: &'a RunNames) -> impl Iterator<Item = NodeId> + 'a {
     let outer = |c: char| !(c.is_alphanumeric() || "_-".contains(c));
     text.split(outer).filter(|word| !word.is_empty()).filter_map(|word| {
         let numbered = |(role, nth): (&str, &str)| {

@@ -38,6 +38,10 @@ pub struct Campaign {
     pub strategy: Manner,
     /// Whether drawn clusters have any number of faults at once and need not recover.
     pub unlimited: bool,
+    /// Whether every drawn cluster has consumer groups.
+    pub groups: bool,
+    /// Whether messages of drawn clusters go through Kafka's frames.
+    pub wire: bool,
     /// Historical bugs that are switched on, besides those of the scenarios.
     pub museum: Museum,
     /// Checks that do not look.
@@ -172,7 +176,8 @@ impl Campaign {
     /// What is tried by this part of the campaign, from its beginning.
     pub fn search(&self) -> Search {
         let series = Series { base: self.base, shard: self.shard, runs: self.limits.runs };
-        let taste = Taste { unlimited: self.unlimited, ..Taste::default() };
+        let Campaign { unlimited, groups, wire, .. } = *self;
+        let taste = Taste { unlimited, groups, wire, ..Taste::default() };
         Search::new(series, self.strategy, taste, self.scenarios.clone())
     }
 
@@ -328,6 +333,8 @@ mod tests {
             scenarios: Vec::new(),
             strategy: Manner::Swarm,
             unlimited: false,
+            groups: false,
+            wire: false,
             museum: Museum::default(),
             without: BTreeSet::new(),
             shard: Shard::WHOLE,

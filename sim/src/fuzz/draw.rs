@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 use super::{
     dice::Dice,
     faults::{KINDS, Site},
+    members,
     workload::workload,
 };
 use crate::{
@@ -31,6 +32,10 @@ pub struct Taste {
     /// Leadership moves within a second of its leader's silence, operators move it back, and clients hear of it
     /// soon: much happens in a short time.
     pub brisk: bool,
+    /// Every cluster has consumer groups; otherwise some have.
+    pub groups: bool,
+    /// Messages go through Kafka's frames.
+    pub wire: bool,
 }
 
 /// The scenario of a seed, which is also the seed that it is run with.
@@ -54,9 +59,15 @@ pub fn cluster(seed: u64, taste: Taste) -> (Scenario, Site) {
         "workload": workload(&shape, taste, &mut Dice::new(seed, "workload")),
         "phases": { "chaos": format!("{}s", shape.chaos), "settle": "60s" },
     });
+    if let Some(mut dice) = members::dice(seed, taste.groups) {
+        members::put_in(&mut scenario, &shape, &mut dice, &mut Dice::new(seed, "groups/protocol"));
+    }
     if taste.unlimited {
         let safety = CATALOGUE.iter().filter(|info| info.kind == Kind::Safety);
         scenario["properties"] = safety.map(|info| json!({ "check": info.name })).collect();
+    }
+    if taste.wire {
+        scenario["wire"] = true.into();
     }
     let text = scenario.to_string();
     let scenario = scenario::load(&text, &[])
@@ -137,6 +148,11 @@ impl Shape {
             last.comes_and_goes = comes_and_goes;
         }
         shape
+    }
+
+    /// How many brokers there are.
+    pub fn brokers(&self) -> u32 {
+        self.brokers
     }
 
     fn partitions(&self) -> Vec<String> {
@@ -322,7 +338,13 @@ mod tests {
         for index in 0..2_000 {
             let scenario = draw(
                 nth_seed(1, index),
-                Taste { uniform: index % 3 == 0, unlimited: index % 5 == 0, brisk: index % 7 == 0 },
+                Taste {
+                    uniform: index % 3 == 0,
+                    unlimited: index % 5 == 0,
+                    brisk: index % 7 == 0,
+                    groups: index % 2 == 0,
+                    wire: index % 11 == 0,
+                },
             );
             assert!(scenario.nemesis.is_none(), "every fault is written out");
             let text = serde_json::to_string(&scenario).expect("a scenario can be written");

@@ -4,11 +4,12 @@
 //! that guidance adds. They name roles rather than nodes, so that they do the same under other seeds.
 
 use serde_json::{Value, json};
+use trial_model::group::OFFSETS_TOPIC;
 
 use super::dice::Dice;
 use crate::scenario::{
     Scenario,
-    file::{Action, Fault},
+    file::{Action, Actor, Consumer, Fault},
 };
 
 /// What faults can hit in a cluster.
@@ -17,6 +18,10 @@ pub struct Site {
     brokers: u32,
     controllers: u32,
     clients: Vec<String>,
+    /// The clients that are members of groups.
+    members: Vec<String>,
+    /// Whether all of them speak KIP-848's protocol.
+    modern: bool,
     /// How long anything may break, in milliseconds.
     chaos: u64,
 }
@@ -114,13 +119,29 @@ impl Site {
         let partitions = topics.iter().flat_map(|topic| {
             (0..topic.partitions).map(|nth| (format!("{}-{nth}", topic.name), topic.replication))
         });
+        let members = members_of(scenario);
+        // Whoever leads it looks after groups.
+        let replication = scenario.topology.brokers.min(3);
+        let offsets = (!members.is_empty()).then(|| (format!("{OFFSETS_TOPIC}-0"), replication));
         Site {
-            partitions: partitions.collect(),
+            partitions: partitions.chain(offsets).collect(),
+            members,
+            modern: are_modern(scenario),
             brokers: scenario.topology.brokers,
             controllers: scenario.topology.controllers,
             clients: scenario.clients().into_iter().map(|client| client.name).collect(),
             chaos: u64::try_from(scenario.phases.chaos.0.as_millis()).unwrap_or(u64::MAX),
         }
+    }
+
+    /// The clients that are members of groups.
+    pub fn members(&self) -> &[String] {
+        &self.members
+    }
+
+    /// Whether there are such, and all of them speak KIP-848's protocol.
+    pub fn are_modern(&self) -> bool {
+        self.modern
     }
 
     /// How long anything may break, in milliseconds.
@@ -393,4 +414,21 @@ impl Site {
         }
         json!({ what: act })
     }
+}
+/// Whether there are members of groups, and all of them speak KIP-848's protocol.
+fn are_modern(scenario: &Scenario) -> bool {
+    let members = scenario.workload.iter().filter_map(|actor| match actor {
+        Actor::Consumer(consumer) if consumer.group.is_some() => Some(consumer),
+        _ => None,
+    });
+    let modern = |it: &Consumer| it.config.get("group.protocol").is_some_and(|it| it.0 == "consumer");
+    let mut protocols = members.map(modern).peekable();
+    protocols.peek().is_some() && protocols.all(|modern| modern)
+}
+
+/// The clients of a scenario that are members of groups.
+fn members_of(scenario: &Scenario) -> Vec<String> {
+    let is_member = |actor: &Actor| matches!(actor, Actor::Consumer(consumer) if consumer.group.is_some());
+    let clients = scenario.clients().into_iter();
+    clients.filter(|it| is_member(&scenario.workload[it.actor])).map(|it| it.name).collect()
 }

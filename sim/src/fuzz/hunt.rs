@@ -46,14 +46,24 @@ pub struct Find {
 }
 
 /// Looks for a bug from a base with nothing but its name given: tries one run after the other until one fails
-/// that passes without the bug, or the budget of processor time is spent, or `going_on` says no.
-pub fn hunt(bug: Bug, manner: Manner, base: u64, budget: Duration, going_on: impl Fn() -> bool) -> Hunt {
+/// that passes without the bug, or the budget of processor time is spent, or `going_on` says no. With `groups`
+/// every cluster has consumer groups.
+pub fn hunt(
+    bug: Bug,
+    groups: bool,
+    manner: Manner,
+    base: u64,
+    budget: Duration,
+    going_on: impl Fn() -> bool,
+) -> Hunt {
     let limits = Limits { runs: u64::MAX, time: None, kinds: None, run: Duration::from_secs(60) };
     let campaign = |museum| Campaign {
         base,
         scenarios: Vec::new(),
         strategy: manner,
         unlimited: false,
+        groups,
+        wire: false,
         museum,
         without: BTreeSet::new(),
         shard: Shard::WHOLE,
@@ -132,15 +142,21 @@ mod tests {
 
     #[test]
     fn an_easy_bug_is_found_and_its_run_passes_without_it() {
-        let hunt =
-            hunt(Bug::TruncateToLocalHw, Manner::Swarm, nth_seed(1, 0), Duration::from_secs(60), || true);
+        let hunt = hunt(
+            Bug::TruncateToLocalHw,
+            false,
+            Manner::Swarm,
+            nth_seed(1, 0),
+            Duration::from_secs(60),
+            || true,
+        );
         assert!(hunt.found.is_some() && hunt.others == 0, "{hunt:?}");
         assert!(hunt.runs > 0 && hunt.cpu > Duration::ZERO);
     }
 
     #[test]
     fn what_has_no_time_finds_nothing() {
-        let hunt = hunt(Bug::TruncateToLocalHw, Manner::Portfolio, 1, Duration::ZERO, || true);
+        let hunt = hunt(Bug::TruncateToLocalHw, true, Manner::Portfolio, 1, Duration::ZERO, || true);
         assert!(hunt.found.is_none() && hunt.runs == 0);
     }
 }

@@ -9,6 +9,7 @@ mod guided;
 pub mod hunt;
 mod kinds;
 mod landmarks;
+mod members;
 mod mutate;
 mod pct;
 mod portfolio;

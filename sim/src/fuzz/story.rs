@@ -7,10 +7,12 @@
 //! follow on each other (*blows*), and otherwise calm. Everything stands in the scenario file.
 
 use serde_json::{Value, json};
+use trial_model::group::OFFSETS_TOPIC;
 
 use super::{
     dice::Dice,
     draw::{Taste, cluster, with},
+    members,
 };
 use crate::scenario::{
     Scenario,
@@ -48,7 +50,10 @@ pub fn draw(seed: u64, taste: Taste) -> Scenario {
     let (scenario, site) = cluster(seed, Taste { brisk: true, ..taste });
     let dice = &mut Dice::new(seed, "story");
     let Some(place) = site.place(dice) else { return scenario };
-    let teller = Teller { place, one: site.one_broker(dice) };
+    let members = site.members().to_vec();
+    // Half of the stories with groups are about the broker that looks after them.
+    let place = if members.is_empty() || dice.one_in(2) { place } else { format!("{OFFSETS_TOPIC}-0") };
+    let teller = Teller { place, one: site.one_broker(dice), members, modern: site.are_modern() };
     let ends = site.chaos().saturating_sub(1_000).max(3_500);
     let mut at = dice.between(2_500, ends - 1_000);
     let mut faults: Vec<Fault> = Vec::new();
@@ -76,6 +81,10 @@ struct Teller {
     place: String,
     /// A broker that has the same part all the time, whoever leads.
     one: String,
+    /// The members of groups, if there are any.
+    members: Vec<String>,
+    /// Whether these speak KIP-848's protocol.
+    modern: bool,
 }
 
 impl Teller {
@@ -95,7 +104,9 @@ impl Teller {
             }
             1 => json!({ "cut": { "sides": [[self.who("one")], ["all:controllers"]] } }),
             kind => {
-                let (api, from, to, response) = dice.one(&LATE);
+                let of_groups = !self.members.is_empty() && dice.one_in(2);
+                let (api, from, to, response) = dice.one(if of_groups { &members::LATE[..] } else { &LATE });
+                let api = if self.modern { members::modern(api) } else { api };
                 let (from, to) = (self.who(from), self.who(to));
                 if kind == 2 {
                     json!({ "drop": { "from": from, "to": to, "api": api, "response": response } })
@@ -142,6 +153,9 @@ impl Teller {
     /// A failure, perhaps of whom the blow `same` has hit.
     fn blow(&self, id: String, when: Value, same: Option<&str>, dice: &mut Dice) -> Fault {
         let whose = dice.one(&["leader", "leader", "leader", "follower", "one"]);
+        if same.is_none() && !self.members.is_empty() && dice.one_in(3) {
+            return self.blow_to_a_member(id, &when, dice);
+        }
         let node = same.map_or_else(|| self.who(whose), |last| format!("victim:{last}"));
         let short = dice.one(&["50ms", "300ms", "300ms", "1s", "3s"]);
         let long = dice.one(&["500ms", "1500ms", "3s", "6s"]);
@@ -163,6 +177,22 @@ impl Teller {
                 short,
             ),
         };
+        read(json!({ "id": id, "when": when, "do": act, "for": lasts }))
+    }
+}
+
+impl Teller {
+    /// A member of a group dies, stands still, goes in an orderly way, or hears nobody.
+    fn blow_to_a_member(&self, id: String, when: &Value, dice: &mut Dice) -> Fault {
+        let nth = dice.below(self.members.len() as u64) as usize;
+        let node = &self.members[nth];
+        let act = match dice.below(5) {
+            0 | 1 => json!({ "crash": { "node": node } }),
+            2 => json!({ "shutdown": { "node": node } }),
+            3 => json!({ "pause": { "node": node } }),
+            _ => json!({ "cut": { "sides": [[node], ["all:brokers"]] } }),
+        };
+        let lasts = dice.one(&["1ms", "300ms", "1s", "2500ms", "5s"]);
         read(json!({ "id": id, "when": when, "do": act, "for": lasts }))
     }
 }

@@ -312,14 +312,23 @@ impl Replica {
         }
     }
 
-    /// The log was read back: it reaches from `start` to `end`, and its last batch has `last_crc`.
-    pub(super) fn recovered(&mut self, start: Offset, end: Offset, last_crc: Option<u32>, trunk: &Trunk) {
+    /// The log was read back: it reaches from `start` to `end`, and `last` are the epoch and the CRC of its last
+    /// batch.
+    pub(super) fn recovered(
+        &mut self,
+        start: Offset,
+        end: Offset,
+        last: Option<(LeaderEpoch, u32)>,
+        trunk: &Trunk,
+    ) {
         let before = self.end;
+        let was_cut_in_vain = self.was_cut_in_vain(end, last, trunk);
         if end < self.end {
             self.cut(end);
             self.lossy |= self.agreed < trunk.end;
             self.lost_to = Some(before);
-        } else if end > self.end {
+        }
+        if end > before || was_cut_in_vain {
             self.revive(end);
         }
         self.start = start;
@@ -333,11 +342,11 @@ impl Replica {
         self.settle(trunk);
         let known = self.tail.back().map_or(self.agreed, |last| last.end);
         let named = match self.tail.back() {
-            Some(last) => last_crc.is_none_or(|crc| crc == last.crc),
+            Some(known) => last.is_none_or(|last| last == (known.epoch, known.crc)),
             None => {
                 end == start
-                    || last_crc.is_none_or(|crc| {
-                        end.before().and_then(|at| trunk.at(at)).is_none_or(|(_, is)| is == crc)
+                    || last.is_none_or(|last| {
+                        end.before().and_then(|at| trunk.at(at)).is_none_or(|known| known == last)
                     })
             }
         };
@@ -351,6 +360,15 @@ impl Replica {
                 self.agreed = self.agreed.min(flushed_before).min(end);
             }
         }
+    }
+
+    /// Whether a log that was read back ends with a batch that had been cut off, not with the one that it knows to
+    /// stand there.
+    fn was_cut_in_vain(&self, end: Offset, last: Option<(LeaderEpoch, u32)>, trunk: &Trunk) -> bool {
+        let (Some(last), Some(at)) = (last, end.before()) else { return false };
+        let own = self.tail.iter().find(|entry| entry.end > at).map(|entry| (entry.epoch, entry.crc));
+        let known = if end <= self.agreed { trunk.at(at) } else { own };
+        known != Some(last) && self.ghosts.iter().any(|it| it.end == end && (it.epoch, it.crc) == last)
     }
 
     /// The platter still had what was cut off: takes it back as far as it is remembered. What had been appended
@@ -466,7 +484,7 @@ mod tests {
             }
             commit(&mut trunk, &mut replicas, NodeId(1), Offset(2), |_| ());
             replicas[0].deceived = deceived;
-            replicas[0].recovered(Offset(0), Offset(2), Some(9), &trunk);
+            replicas[0].recovered(Offset(0), Offset(2), Some((LeaderEpoch(1), 9)), &trunk);
             assert!(replicas[0].opaque, "it ends with another record");
             give_up(&mut trunk, &mut replicas, NodeId(1));
             assert_eq!((trunk.end, replicas[1].tail.len()), (Offset(left), 2 - left as usize));
@@ -479,7 +497,7 @@ mod tests {
         let mut replica = Replica::new(NodeId(1));
         replica.append(entry(0, 1, 7), &trunk);
         replica.append(entry(1, 1, 8), &trunk);
-        replica.recovered(Offset(0), Offset(2), Some(8), &trunk);
+        replica.recovered(Offset(0), Offset(2), Some((LeaderEpoch(1), 8)), &trunk);
         assert_eq!(replica.flushed, Offset(2));
     }
 
@@ -496,8 +514,29 @@ mod tests {
         replicas[1].append(entry(1, 2, 9), &trunk);
         commit(&mut trunk, &mut replicas, NodeId(1), Offset(2), |_| ());
         assert!(replicas[1].holds(&trunk, Offset(2)));
-        replicas[1].recovered(Offset(0), Offset(3), Some(7), &trunk);
+        replicas[1].recovered(Offset(0), Offset(3), Some((LeaderEpoch(1), 7)), &trunk);
         assert!(!replicas[1].opaque && !replicas[1].holds(&trunk, Offset(2)));
+    }
+
+    /// A producer has sent again, to a new leader, what the earlier one had taken: byte for byte the same batch.
+    #[test]
+    fn a_cut_that_never_reached_the_platter_is_known_by_the_epoch() {
+        for (came_back, agreed) in [(1, 1), (2, 2)] {
+            let mut trunk = Trunk::default();
+            let mut replicas = vec![Replica::new(NodeId(1)), Replica::new(NodeId(2))];
+            replicas[1].append(entry(0, 1, 7), &trunk);
+            replicas[1].append(entry(1, 1, 9), &trunk);
+            replicas[1].truncate(Offset(1));
+            for (at, epoch, crc) in [(0, 1, 7), (1, 2, 9), (2, 2, 8)] {
+                replicas[0].append(entry(at, epoch, crc), &trunk);
+                if at > 0 {
+                    replicas[1].append(entry(at, epoch, crc), &trunk);
+                }
+            }
+            commit(&mut trunk, &mut replicas, NodeId(1), Offset(3), |_| ());
+            replicas[1].recovered(Offset(0), Offset(2), Some((LeaderEpoch(came_back), 9)), &trunk);
+            assert_eq!((replicas[1].opaque, replicas[1].agreed), (false, Offset(agreed)));
+        }
     }
 
     #[test]
@@ -507,9 +546,9 @@ mod tests {
         replica.append(entry(0, 1, 7), &trunk);
         replica.append(entry(1, 1, 8), &trunk);
         replica.truncate(Offset(1));
-        replica.recovered(Offset(0), Offset(2), Some(8), &trunk);
+        replica.recovered(Offset(0), Offset(2), Some((LeaderEpoch(1), 8)), &trunk);
         assert!(!replica.opaque && replica.tail.len() == 2);
-        replica.recovered(Offset(0), Offset(3), Some(5), &trunk);
+        replica.recovered(Offset(0), Offset(3), Some((LeaderEpoch(1), 5)), &trunk);
         assert!(replica.opaque, "nobody told of a third record");
     }
 }

@@ -3,6 +3,7 @@
 //! Checks read it; only the judge writes it, once for every event. It knows no promise and finds nothing
 //! wrong: where two nodes contradict each other it keeps what is needed for a check to notice.
 
+pub mod groups;
 mod log;
 mod partition;
 mod quorum;
@@ -14,11 +15,13 @@ use std::{
 
 use trial_model::{
     event::{BrokerState, Event, PartitionState},
+    group::OFFSETS_TOPIC,
     machine::Halt,
     time::Instant,
-    units::{BrokerEpoch, LeaderEpoch, NodeId, NodeRole, Offset, TopicId, TopicPartition},
+    units::{BrokerEpoch, Incarnation, LeaderEpoch, NodeId, NodeRole, Offset, TopicId, TopicPartition},
 };
 
+pub use self::groups::Groups;
 use self::partition::End;
 pub use self::{
     log::{Compared, Entry, Replica, Trunk},
@@ -56,6 +59,52 @@ impl Hasher for Quick {
 /// A map for looking up, never for walking through.
 pub type Lookup<K, V> = HashMap<K, V, BuildHasherDefault<Quick>>;
 
+/// Something of every partition that a node knows, for looking up.
+///
+/// Those of one topic lie side by side: a client hears of thousands at a time.
+#[derive(Clone, Debug)]
+pub struct Known<V> {
+    topics: Vec<Vec<Option<V>>>,
+    places: Lookup<(NodeId, TopicId), u32>,
+    /// Which was changed last: most likely it is the next, too.
+    last: ((NodeId, TopicId), u32),
+}
+
+impl<V> Default for Known<V> {
+    fn default() -> Known<V> {
+        Known { topics: Vec::new(), places: Lookup::default(), last: Default::default() }
+    }
+}
+
+impl<V> Known<V> {
+    /// What there is for a node and a partition.
+    pub fn get(&self, node: NodeId, of: TopicPartition) -> Option<&V> {
+        let place = *self.places.get(&(node, of.topic))?;
+        self.topics[place as usize].get(of.partition as usize)?.as_ref()
+    }
+
+    /// Where it stands, to be changed.
+    pub fn entry(&mut self, node: NodeId, of: TopicPartition) -> &mut Option<V> {
+        let key = (node, of.topic);
+        if self.last.0 != key || self.topics.is_empty() {
+            self.last = (key, self.place(key));
+        }
+        let topic = &mut self.topics[self.last.1 as usize];
+        let at = of.partition as usize;
+        if topic.len() <= at {
+            topic.resize_with((at + 1).next_power_of_two(), || None);
+        }
+        &mut topic[at]
+    }
+
+    fn place(&mut self, key: (NodeId, TopicId)) -> u32 {
+        *self.places.entry(key).or_insert_with(|| {
+            self.topics.push(Vec::new());
+            self.topics.len() as u32 - 1
+        })
+    }
+}
+
 /// One broker, controller or client process.
 #[derive(Clone, Debug, Default)]
 pub struct Process {
@@ -80,6 +129,9 @@ impl Process {
     }
 }
 
+/// How many registrations of a broker are remembered.
+const LIVES: usize = 16;
+
 /// A broker, as itself and the controller say.
 #[derive(Clone, Debug, Default)]
 pub struct Broker {
@@ -91,6 +143,8 @@ pub struct Broker {
     pub epoch: Option<BrokerEpoch>,
     /// Its newest registration, by the controller's word.
     pub registered: Option<BrokerEpoch>,
+    /// The newest registrations, and whose lives they are.
+    lives: Vec<(BrokerEpoch, Incarnation)>,
     /// Whether it is fenced, by the controller's word.
     pub fenced: bool,
     /// Whether it is in controlled shutdown, by the controller's word.
@@ -101,6 +155,19 @@ impl Broker {
     /// Whether it serves in the life that the controller knows of: it may lead and count as in sync.
     pub fn serves(&self) -> bool {
         self.process.alive && self.epoch.is_some() && self.epoch == self.registered && !self.fenced
+    }
+
+    /// Whether the registration of an earlier process came so late that it took the id from the present one, whose
+    /// session was over: that one's heartbeats are stale from then on, and it does not ask again, as Kafka's does not
+    /// (`BrokerLifecycleManager`).
+    pub fn is_shut_out(&self) -> bool {
+        let life = |epoch: Option<BrokerEpoch>| {
+            self.lives.iter().find(|(known, _)| Some(*known) == epoch).map(|(_, incarnation)| *incarnation)
+        };
+        match (life(self.epoch), life(self.registered)) {
+            (Some(mine), Some(other)) => self.epoch < self.registered && mine != other,
+            _ => false,
+        }
     }
 }
 
@@ -115,6 +182,8 @@ pub struct Cluster {
     names: Vec<(TopicId, String, bool)>,
     /// The controllers and their log.
     pub quorum: Quorum,
+    /// The consumer groups.
+    pub groups: Groups,
     /// The offset of the newest metadata record that a controller has told of, and who told of it.
     pub truth: (Offset, NodeId),
     /// When that was.
@@ -140,6 +209,7 @@ impl Cluster {
             index: Lookup::default(),
             names: Vec::new(),
             quorum: Quorum::new(&setup.controllers),
+            groups: Groups::default(),
             truth: (Offset::ZERO, NodeId(0)),
             truth_at: Instant::ZERO,
             phase: (Phase::Chaos, Instant::ZERO),
@@ -243,6 +313,31 @@ impl Cluster {
         name.map_or(&self.setup.topic_defaults, |name| self.setup.rules(name)).clone()
     }
 
+    /// Whether a topic is gone, or another had its name before: who knows it by name alone may mean either.
+    pub fn is_ambiguous(&self, topic: TopicId) -> bool {
+        let name = self.topic_name(topic);
+        let namesakes = self.names.iter().filter(|(_, known, _)| Some(known.as_str()) == name).count();
+        self.is_deleted(topic) || self.is_gone(topic) || namesakes > 1
+    }
+
+    /// Whether brokers keep a topic for themselves: no client may write to it.
+    pub fn is_internal(&self, topic: TopicId) -> bool {
+        self.topic_name(topic) == Some(OFFSETS_TOPIC)
+    }
+
+    /// What a topic is called.
+    pub fn topic_name(&self, topic: TopicId) -> Option<&str> {
+        self.names.iter().find(|(id, ..)| *id == topic).map(|(_, name, _)| name.as_str())
+    }
+
+    /// What people call a partition: by its topic's name, or by its number until that is heard.
+    pub fn called(&self, partition: TopicPartition) -> String {
+        match self.topic_name(partition.topic) {
+            Some(topic) => format!("{topic}-{}", partition.partition),
+            None => partition.to_string(),
+        }
+    }
+
     /// Whether a topic was deleted.
     pub fn is_deleted(&self, topic: TopicId) -> bool {
         self.names.iter().any(|(id, _, gone)| *id == topic && *gone)
@@ -312,10 +407,14 @@ impl Cluster {
             }
             Event::LeaderStarted { partition, epoch, log_end, high_watermark, .. } => {
                 let by = Leadership { at: now, node, epoch: *epoch, log_end: *log_end };
-                self.partition_mut(*partition).led(by, *high_watermark);
+                let partition = self.partition_mut(*partition);
+                partition.begins(node, *log_end);
+                partition.led(by, *high_watermark);
             }
-            Event::FollowerStarted { partition, epoch, .. } => {
-                self.partition_mut(*partition).follows(node, *epoch)
+            Event::FollowerStarted { partition, epoch, log_end, .. } => {
+                let partition = self.partition_mut(*partition);
+                partition.begins(node, *log_end);
+                partition.follows(node, *epoch);
             }
             Event::LeaderElected { partition, state, unclean, at, .. } => {
                 self.state(now, node, *at, *partition, state, *unclean);
@@ -372,6 +471,25 @@ impl Cluster {
             | Event::QuorumHighWatermarkAdvanced { .. }
             | Event::SnapshotWritten { .. }
             | Event::SnapshotLoaded { .. } => self.quorum.apply(now, node, event),
+            Event::CoordinatorLoaded { .. }
+            | Event::CoordinatorUnloaded { .. }
+            | Event::GroupStateChanged { .. }
+            | Event::MemberReconciled { .. }
+            | Event::MemberAdded { .. }
+            | Event::OffsetAccepted { .. }
+            | Event::OffsetForgotten { .. }
+            | Event::GroupJoined { .. }
+            | Event::MembershipLost { .. }
+            | Event::PartitionsOwned { .. }
+            | Event::Processed { .. }
+            | Event::PositionMoved { .. }
+            | Event::Delivered { .. }
+            | Event::CommitSent { .. }
+            | Event::CommitFailed { .. }
+            | Event::CommitAcked { .. }
+            | Event::MetadataLearned { .. }
+            | Event::CommittedAsked { .. }
+            | Event::CommittedTold { .. } => self.groups.apply(now, node, event),
             _ => {}
         }
     }
@@ -404,7 +522,11 @@ impl Cluster {
         }
         let Some(broker) = self.broker_mut(id) else { return };
         match event {
-            Event::BrokerRegistered { epoch, .. } => {
+            Event::BrokerRegistered { epoch, incarnation, .. } => {
+                if broker.lives.len() == LIVES {
+                    broker.lives.remove(0);
+                }
+                broker.lives.push((*epoch, *incarnation));
                 (broker.registered, broker.fenced, broker.leaving) = (Some(*epoch), true, false);
             }
             Event::BrokerFenced { .. } => broker.fenced = true,
@@ -467,6 +589,7 @@ impl Cluster {
             partition.stopped(node, end);
         }
         self.quorum.stopped(node, end);
+        self.groups.stopped(node);
     }
 }
 

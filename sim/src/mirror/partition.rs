@@ -53,6 +53,9 @@ pub struct Loss {
     pub from: Offset,
     /// One past the last.
     pub to: Offset,
+    /// What stood before this was deleted then, and is gone with the rest: the leader's log may begin earlier, and
+    /// have other records there.
+    pub deleted: Offset,
     /// Whether the election was unclean by the controller's own word.
     pub unclean: bool,
     /// Whether the controllers had nobody left who was known to have everything.
@@ -69,7 +72,7 @@ impl Loss {
     pub fn covers(&self, offset: Offset, since: Instant) -> bool {
         let then = offset < self.to && self.by.at >= since;
         let later = self.strayed.is_some_and(|(to, until)| offset < to && until >= since);
-        self.from <= offset && (then || later)
+        (self.from <= offset || offset < self.deleted) && (then || later)
     }
 }
 
@@ -127,8 +130,8 @@ pub struct Partition {
     /// From which epoch on committed records are missing, or may be, as its leader was elected uncleanly: an
     /// earlier leader's word counts no more.
     pub regime: Option<LeaderEpoch>,
-    /// What was lost when that epoch began, if only what an earlier leader commits still.
-    reign: Option<Loss>,
+    /// What was lost when such an epoch began, if only what an earlier leader commits still; the newest, in order.
+    reigns: Vec<Loss>,
     /// Whether somebody was elected because all who were known to have everything died uncleanly, so many as
     /// `min.insync.replicas` at least, and has not led yet.
     pub pardon: bool,
@@ -165,7 +168,7 @@ impl Partition {
             high_watermark: Offset::ZERO,
             moved: None,
             regime: None,
-            reign: None,
+            reigns: Vec::new(),
             pardon: false,
             conceded: false,
             losses: Vec::new(),
@@ -205,11 +208,15 @@ impl Partition {
         self.truth.as_ref().map(|state| state.leader_epoch)
     }
 
-    /// Whether an epoch is the last so far in which anybody was to lead: there are newer ones, in which nobody
-    /// does, and its leader has not heard of them yet.
-    fn is_last(&self, epoch: LeaderEpoch) -> bool {
-        self.truth.as_ref().is_some_and(|state| state.leader.is_none())
-            && self.elected.iter().filter(|elected| elected.epoch > epoch).all(|it| it.leader.is_none())
+    /// Whether nobody else was to lead since so far: in what newer epochs there are nobody leads, or the same does, and
+    /// it has not heard of them yet. What it has is what there will be.
+    fn is_last(&self, by: Leadership) -> bool {
+        self.elected_since(by.epoch).all(|it| it.leader.is_none_or(|leader| leader == by.node))
+    }
+
+    /// The elections since that of an epoch.
+    fn elected_since(&self, epoch: LeaderEpoch) -> impl Iterator<Item = &Elected> {
+        self.elected.iter().filter(move |elected| elected.epoch > epoch)
     }
 
     /// Whether `node` leads in the newest epoch.
@@ -289,12 +296,27 @@ impl Partition {
         let grown = &mut self.grown;
         commit(&mut self.trunk, &mut self.replicas, moved.node, moved.to, |entry| grown.push(*entry));
         self.high_watermark = moved.to;
+        self.count_lost(&moved);
         self.moved = Some(moved);
+    }
+
+    /// Who was counted for what it had said before it lost that on its disk lacks committed records, as if they
+    /// had been committed before.
+    fn count_lost(&mut self, moved: &Moved) {
+        for replica in &mut self.replicas {
+            let lost = replica.end < moved.to && replica.lost_to.is_some_and(|to| to >= moved.to);
+            if lost && !replica.lossy && moved.counted.contains(replica.node) {
+                replica.lossy = true;
+                self.lossy_restarts += 1;
+            }
+        }
     }
 
     /// A leader goes on that has not heard of an election in which committed records were given up.
     fn strays(&mut self, moved: &Moved) {
-        let Some(reign) = self.reign.filter(|reign| moved.to > reign.from) else { return };
+        // The first that ended its reign lacked what it commits; later ones may have begun behind that.
+        let ended = self.reigns.iter().find(|reign| reign.by.epoch > moved.epoch).copied();
+        let Some(reign) = ended.filter(|reign| moved.to > reign.from) else { return };
         let noted = self.losses.iter().rposition(|loss| loss.by == reign.by);
         if noted.is_none() && self.losses.len() < 64 {
             self.losses.push(reign);
@@ -312,11 +334,15 @@ impl Partition {
         let replica = self.replica_mut(by.node);
         (replica.role, replica.epoch, replica.open) = (Some(ReplicaRole::Leader), by.epoch, true);
         let seen = self.leaderships.iter().any(|other| other.epoch > by.epoch);
-        let newest = self.newest_epoch().map_or(!seen, |newest| by.epoch >= newest || self.is_last(by.epoch));
+        let newest = self.newest_epoch().map_or(!seen, |newest| by.epoch >= newest || self.is_last(by));
         if newest {
-            let unclean = std::mem::take(&mut self.conceded);
+            // It may lose more before it hears that it was elected once more.
+            let again = self.elected_since(by.epoch).any(|elected| elected.unclean);
+            let unclean = self.conceded;
+            self.conceded &= again;
             let (before, lossy) = (self.high_watermark, self.lossy());
-            let pardoned = std::mem::take(&mut self.pardon);
+            let pardoned = self.pardon;
+            self.pardon &= again;
             let given_up = give_up(&mut self.trunk, &mut self.replicas, by.node);
             if given_up.is_some() || unclean {
                 let from = given_up.unwrap_or(self.trunk.end);
@@ -324,9 +350,14 @@ impl Partition {
                     self.high_watermark = self.high_watermark.min(from);
                 }
                 self.regime = Some(by.epoch);
-                let loss = Loss { by, from, to: before, unclean, pardoned, lossy, strayed: None };
-                self.reign = Some(loss);
-                if given_up.is_some() && self.losses.len() < 64 {
+                let deleted = self.trunk.start;
+                let loss = Loss { by, from, to: before, deleted, unclean, pardoned, lossy, strayed: None };
+                if self.reigns.len() == 64 {
+                    self.reigns.remove(0);
+                }
+                self.reigns.push(loss);
+                let has_deleted = self.replica(by.node).is_some_and(|replica| replica.start < deleted);
+                if (given_up.is_some() || has_deleted) && self.losses.len() < 64 {
                     self.losses.push(loss);
                 }
             }
@@ -348,6 +379,16 @@ impl Partition {
         self.leaderships.push(by);
         if self.leaderships.len() > 256 {
             self.leaderships.remove(0);
+        }
+    }
+
+    /// A node leads or follows. If nothing was read back in this life, its log was not yet on its disk when it died: it
+    /// is a new one.
+    pub(super) fn begins(&mut self, node: NodeId, log_end: Offset) {
+        let (trunk, known) = (&self.trunk, self.replicas.iter_mut().find(|replica| replica.node == node));
+        if let Some(replica) = known.filter(|replica| !replica.open && log_end < replica.end) {
+            replica.recovered(Offset::ZERO, log_end, None, trunk);
+            self.lossy_restarts += u32::from(replica.lossy);
         }
     }
 
@@ -376,8 +417,8 @@ impl Partition {
             Event::Truncated { to, why: TruncateReason::Snapshot, .. } => replica.wipe(to),
             Event::Truncated { to, .. } => replica.truncate(to),
             Event::LogStartMoved { to, .. } => replica.start = replica.start.max(to),
-            Event::Recovered { start, end, last_crc, .. } => {
-                replica.recovered(start, end, last_crc, trunk);
+            Event::Recovered { start, end, last_epoch, last_crc, .. } => {
+                replica.recovered(start, end, last_epoch.zip(last_crc), trunk);
                 self.lossy_restarts += u32::from(replica.lossy);
             }
             Event::HighWatermarkAdvanced { to, .. }

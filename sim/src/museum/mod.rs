@@ -17,7 +17,8 @@ use crate::scenario::values::BugName;
 pub struct Story {
     /// Which.
     pub bug: BugName,
-    /// Of what it is a part: replication, in-sync replicas, log, quorum, controller, producer, consumer.
+    /// Of what it is a part: replication, in-sync replicas, log, quorum, controller, producer, consumer, consumer
+    /// groups.
     pub area: String,
     /// What Kafka, or another, did.
     pub story: String,
@@ -60,8 +61,16 @@ mod tests {
 
     use super::*;
 
-    const AREAS: [&str; 7] =
-        ["replication", "in-sync replicas", "log", "quorum", "controller", "producer", "consumer"];
+    const AREAS: [&str; 8] = [
+        "replication",
+        "in-sync replicas",
+        "log",
+        "quorum",
+        "controller",
+        "producer",
+        "consumer",
+        "consumer groups",
+    ];
 
     #[test]
     fn every_bug_has_one_complete_story() {

@@ -15,7 +15,9 @@ use trial_model::{
 };
 
 use super::{
-    channel_of, connection_id,
+    channel_of,
+    codec::{End, Way},
+    connection_id,
     fault::Side,
     link::{BARE, Fate, Link, Wire},
     queue::{Body, Message, Timer, What},
@@ -49,6 +51,8 @@ pub(super) struct Connection {
     rings: Option<Instant>,
     /// Whether a message was lost for good: nothing behind it arrives.
     stuck: bool,
+    /// What its messages are spelled and read by, where they go as bytes.
+    end: Option<Box<End>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,6 +94,7 @@ impl Connection {
             attempts: 0,
             rings: None,
             stuck: false,
+            end: None,
         }
     }
 
@@ -124,7 +129,15 @@ impl Link {
         request: Request,
     ) {
         let at = self.ours(channel).unwrap_or_else(|| self.open(wire, channel));
-        self.submit(wire, at, Parcel::Message(correlation, Message::Request(request)));
+        let message = match wire.codec {
+            None => Message::Request(request),
+            Some(codec) => {
+                let connection = &mut self.connections[at];
+                let way = Way { connection: connection.id, from: wire.me, to: wire.peer };
+                connection.end.get_or_insert_default().ask(codec, way, correlation, request)
+            }
+        };
+        self.submit(wire, at, Parcel::Message(correlation, message));
     }
 
     /// Sends a response on a connection of the peer's; drops it if that is gone.
@@ -135,9 +148,14 @@ impl Link {
         correlation: CorrelationId,
         response: Response,
     ) {
-        if let Some(at) = self.find(connection, true) {
-            self.submit(wire, at, Parcel::Message(correlation, Message::Response(response)));
-        }
+        let Some(at) = self.find(connection, true) else { return };
+        let message = match wire.codec {
+            None => Message::Response(response),
+            Some(codec) => {
+                self.connections[at].end.get_or_insert_default().answer(codec, correlation, response)
+            }
+        };
+        self.submit(wire, at, Parcel::Message(correlation, message));
     }
 
     /// Closes our connection on a channel.
@@ -432,6 +450,13 @@ impl Link {
         }
         let connection = &mut self.connections[at];
         connection.received += 1;
+        let message = match (message, wire.codec) {
+            (Message::Framed(framed), Some(codec)) => {
+                let way = Way { connection: connection.id, from: wire.peer, to: wire.me };
+                connection.end.get_or_insert_default().hear(codec, way, correlation, *framed)
+            }
+            (message, _) => message,
+        };
         Some(match message {
             Message::Request(request) => {
                 Input::Request { from: wire.peer, connection: connection.id, correlation, request }
@@ -439,6 +464,7 @@ impl Link {
             Message::Response(response) => {
                 Input::Response { from: wire.peer, channel: connection.channel, correlation, response }
             }
+            Message::Framed(_) => unreachable!("frames are read by whoever spells them"),
         })
     }
 
@@ -504,13 +530,19 @@ impl Parcel {
     /// How many bytes it takes, and what it is about.
     fn shape(&self) -> (usize, Option<(ApiKey, Side)>) {
         match self {
-            Parcel::Message(_, Message::Request(request)) => {
-                (request.size(), Some((request.api(), Side::Request)))
-            }
-            Parcel::Message(_, Message::Response(response)) => {
-                (response.size(), Some((response.api(), Side::Response)))
-            }
+            Parcel::Message(_, message) => message.shape(),
             Parcel::Fin => (BARE, None),
+        }
+    }
+}
+
+impl Message {
+    /// How many bytes it takes as the model counts them, and what it is about.
+    fn shape(&self) -> (usize, Option<(ApiKey, Side)>) {
+        match self {
+            Message::Request(request) => (request.size(), Some((request.api(), Side::Request))),
+            Message::Response(response) => (response.size(), Some((response.api(), Side::Response))),
+            Message::Framed(framed) => framed.sent.shape(),
         }
     }
 }

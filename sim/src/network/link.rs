@@ -10,6 +10,7 @@ use trial_model::{
 
 use super::{
     LinkConfig, NetworkConfig,
+    codec::Codec,
     connection::Connection,
     fault::{FaultId, LinkFault, LinkFaultKind, Side},
     queue::{Body, Queue, What},
@@ -64,6 +65,8 @@ pub(super) struct Wire<'a> {
     pub(super) me: NodeId,
     pub(super) peer: NodeId,
     pub(super) config: &'a NetworkConfig,
+    /// Set where messages go as bytes.
+    pub(super) codec: Option<&'a Codec>,
     pub(super) queue: &'a mut Queue,
     /// How many things the owner has caused.
     pub(super) caused: &'a mut u64,

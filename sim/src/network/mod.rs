@@ -3,6 +3,7 @@
 mod fault;
 mod link;
 mod connection;
+mod codec;
 mod queue;
 
 use std::{collections::BTreeMap, time::Duration};
@@ -15,6 +16,7 @@ use trial_model::{
 
 pub use self::fault::{FaultId, LinkFault, LinkFaultKind, Side};
 use self::{
+    codec::Codec,
     link::{Link, Wire},
     queue::{Entry, Queue, What, pack, unpack},
 };
@@ -91,6 +93,8 @@ pub struct Delivery {
 pub struct Network {
     seed: u64,
     config: NetworkConfig,
+    /// Set where messages go as bytes.
+    codec: Option<Codec>,
     queue: Queue,
     /// In the order in which they were first heard of, which means nothing.
     machines: Vec<Machine>,
@@ -142,6 +146,7 @@ impl Network {
                 give_up_after: on_grid(config.give_up_after),
                 ..config
             },
+            codec: None,
             queue: Queue::default(),
             machines: Vec::new(),
             places: Default::default(),
@@ -149,6 +154,12 @@ impl Network {
             faults: BTreeMap::new(),
             faults_version: 0,
         }
+    }
+
+    /// Has every message between `nodes` go as a frame of Kafka's from now on, in versions that are drawn for each
+    /// connection. What happens stays the same; a message that does not arrive as it was sent is a panic.
+    pub fn speak_kafka(&mut self, nodes: &[NodeId]) {
+        self.codec = Some(Codec::new(self.seed, nodes));
     }
 
     /// Makes every link from a node of `from` to another of `to` unlike the others, before anything is sent
@@ -322,8 +333,15 @@ impl Network {
         if !link.knows_faults(self.faults_version) {
             link.learn_faults(self.faults_version, self.faults.iter(), self.seed, *node, peer_id);
         }
-        let wire =
-            Wire { now, me: *node, peer: peer_id, config: &self.config, queue: &mut self.queue, caused };
+        let wire = Wire {
+            now,
+            me: *node,
+            peer: peer_id,
+            config: &self.config,
+            codec: self.codec.as_ref(),
+            queue: &mut self.queue,
+            caused,
+        };
         (link, wire)
     }
 

@@ -12,6 +12,8 @@ use trial_model::{
     units::{CorrelationId, NodeId, NodeRole},
 };
 
+use super::codec::Framed;
+
 /// Something that reaches one machine.
 #[derive(Clone, Debug)]
 pub(super) enum What {
@@ -50,6 +52,8 @@ pub(super) enum Body {
 pub(super) enum Message {
     Request(Request),
     Response(Response),
+    /// Either, as bytes.
+    Framed(Box<Framed>),
 }
 
 #[derive(Clone, Copy, Debug)]

@@ -60,7 +60,8 @@ pub struct Scenario {
     /// How it should end.
     #[serde(default)]
     pub expect: Expect,
-    /// Has every message go through the real codec and back.
+    /// Has every message go through Kafka's frames and back, in drawn versions. The run stays the same; it fails if a
+    /// message does not arrive as it was sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wire: Option<bool>,
     /// Where a repro came from; written by the tool.
@@ -375,6 +376,24 @@ pub struct Consumer {
     /// … or these partitions; or none, until a step assigns some.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub partitions: Option<Vec<PartitionName>>,
+    /// The group it is a member of (`group.id`): it reads its share of the topics, and goes on where the group is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+    /// As a member of a group: reads these topics, in place of `topic`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub topics: Vec<String>,
+    /// As a member of a group: reads every topic whose name fits this pattern (`orders-.*`), in place of `topic`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pattern: Option<String>,
+    /// Its lasting name in the group (`group.instance.id`); with a count, till becomes till-1, till-2 …
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance: Option<String>,
+    /// How long its application works on a record before it polls again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per_record: Option<Span>,
+    /// When its application commits; `auto` if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commits: Option<CommitPolicy>,
     /// Where it begins; `auto.offset.reset` decides if left out, which is earliest here.
     #[serde(default)]
     pub from: Start,
@@ -384,6 +403,22 @@ pub struct Consumer {
     /// Kafka's consumer configuration keys.
     #[serde(default)]
     pub config: Config,
+}
+
+/// When a member of a group commits how far it has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CommitPolicy {
+    /// By itself, every `auto.commit.interval.ms`, what the polls before gave (`enable.auto.commit`).
+    Auto,
+    /// Before it works on what a poll gave it, waiting for the answer: what it fails at is lost.
+    Before,
+    /// When it has worked on what a poll gave it, waiting for the answer: what it fails at is repeated.
+    After,
+    /// When it has worked on what a poll gave it, without waiting.
+    AfterAsync,
+    /// Never.
+    Never,
 }
 
 /// Where a consumer begins.
@@ -432,7 +467,38 @@ pub enum ConsumerAction {
     Assign(Assign),
     /// Asks where partitions end.
     EndOffset(OfPartitions),
+    /// As a member of a group: commits where it is.
+    Commit(CommitNow),
+    /// Does something else for a while, without polling.
+    Stall(Stall),
+    /// Leaves its group and reads nothing.
+    Unsubscribe(Nothing),
+    /// Is a member of its group again.
+    Subscribe(Nothing),
 }
+
+/// A commit.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CommitNow {
+    /// Whether it waits for the answer (`commitSync`).
+    #[serde(default)]
+    pub sync: bool,
+}
+
+/// A time without a poll.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Stall {
+    /// How long.
+    #[serde(rename = "for")]
+    pub duration: Span,
+}
+
+/// Nothing to say: `{}`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Nothing {}
 
 /// Where to go on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

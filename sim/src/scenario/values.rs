@@ -666,6 +666,8 @@ pub enum Selector {
     ActiveController,
     /// `controller:standby`: one that is not.
     StandbyController,
+    /// `coordinator:billing`: the broker that looks after a consumer group, once there is one.
+    Coordinator(String),
     /// `any:broker`: one of a kind that is not named elsewhere in the same fault.
     Any(Group),
     /// `all:brokers`: all of a kind.
@@ -688,6 +690,7 @@ impl Selector {
         ("isr:orders-0", "every member of the ISR"),
         ("controller:active", "the active controller"),
         ("controller:standby", "a controller that is not active, drawn"),
+        ("coordinator:GROUP", "the broker that looks after a consumer group, once there is one"),
         ("any:broker", "one broker, drawn; also any:controller, any:client, any:server, any:node"),
         ("all:brokers", "all brokers; also all:controllers, all:clients, all:servers, all:nodes"),
         ("victim:ID", "whom the fault ID hit last"),
@@ -720,6 +723,7 @@ impl FromStr for Selector {
                 "follower" => Ok(Selector::Follower(tail.parse()?)),
                 "followers" => Ok(Selector::Followers(tail.parse()?)),
                 "isr" => Ok(Selector::Isr(tail.parse()?)),
+                "coordinator" if !tail.is_empty() => Ok(Selector::Coordinator(tail.into())),
                 "victim" if !tail.is_empty() => Ok(Selector::Victim(tail.into())),
                 "controller" => match tail {
                     "active" => Ok(Selector::ActiveController),
@@ -739,8 +743,17 @@ impl FromStr for Selector {
                     }
                 },
                 _ => {
-                    let heads =
-                        ["leader", "follower", "followers", "isr", "controller", "any", "all", "victim"];
+                    let heads = [
+                        "leader",
+                        "follower",
+                        "followers",
+                        "isr",
+                        "controller",
+                        "coordinator",
+                        "any",
+                        "all",
+                        "victim",
+                    ];
                     Err(unknown("selector", text, &heads.map(|head| format!("{head}:{tail}"))))
                 }
             };
@@ -777,6 +790,7 @@ impl fmt::Display for Selector {
             Selector::Follower(p) => write!(f, "follower:{p}"),
             Selector::Followers(p) => write!(f, "followers:{p}"),
             Selector::Isr(p) => write!(f, "isr:{p}"),
+            Selector::Coordinator(group) => write!(f, "coordinator:{group}"),
             Selector::ActiveController => f.write_str("controller:active"),
             Selector::StandbyController => f.write_str("controller:standby"),
             Selector::Any(group) => write!(f, "any:{}", names(group).0),
@@ -946,7 +960,7 @@ impl<'de> Deserialize<'de> for Setting {
         impl Visitor<'_> for Text {
             type Value = Setting;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a string, a whole number, true or false")
+                f.write_str("a string, a number, true or false")
             }
             fn visit_str<E>(self, text: &str) -> Result<Setting, E> {
                 Ok(Setting(text.into()))
@@ -956,6 +970,10 @@ impl<'de> Deserialize<'de> for Setting {
             }
             fn visit_i64<E>(self, number: i64) -> Result<Setting, E> {
                 Ok(Setting(number.to_string()))
+            }
+            /// Only as it is written: what it means, the key's own type says, without floats.
+            fn visit_f64<E>(self, number: f64) -> Result<Setting, E> {
+                Ok(Setting(format!("{number:?}")))
             }
             fn visit_bool<E>(self, yes: bool) -> Result<Setting, E> {
                 Ok(Setting(yes.to_string()))
@@ -970,7 +988,12 @@ impl Serialize for Setting {
         match (self.0.parse::<bool>(), self.0.parse::<i64>()) {
             (Ok(yes), _) => s.serialize_bool(yes),
             (_, Ok(number)) if number.to_string() == self.0 => s.serialize_i64(number),
-            _ => s.serialize_str(&self.0),
+            _ => match self.0.parse::<f64>() {
+                Ok(number) if format!("{number:?}") == self.0 && number.is_finite() => {
+                    s.serialize_f64(number)
+                }
+                _ => s.serialize_str(&self.0),
+            },
         }
     }
 }
@@ -980,7 +1003,7 @@ impl JsonSchema for Setting {
         "Setting".into()
     }
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": ["string", "integer", "boolean"], "description": "the value of one of Kafka's configuration keys" })
+        json_schema!({ "type": ["string", "number", "boolean"], "description": "the value of one of Kafka's configuration keys" })
     }
 }
 
@@ -1000,6 +1023,18 @@ mod tests {
         for text in ["20", "ms", "20 ms", "-1s", "1e3s", "1.s", "5ns", "0.5us", "20min", "9999999999h"] {
             assert!(text.parse::<Span>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_setting_is_kept_as_it_was_written() {
+        for json in ["\"all\"", "3", "-1", "0.5", "0.01", "1.0", "true"] {
+            let setting: Setting = serde_json::from_str(json).expect(json);
+            assert_eq!(serde_json::to_string(&setting).expect("writes"), json);
+        }
+        let ratio: Setting = serde_json::from_str("0.25").expect("a number");
+        let mut config = trial_model::config::TopicConfig::default();
+        config.set("min.cleanable.dirty.ratio", &ratio.0).expect("it is a ratio");
+        assert_eq!(config.min_cleanable_dirty_ratio, Ratio(25, 100));
     }
 
     #[test]

@@ -105,6 +105,10 @@ fn partitions_of(action: &ConsumerAction) -> Vec<PartitionName> {
         | ConsumerAction::Pause(it)
         | ConsumerAction::Resume(it)
         | ConsumerAction::EndOffset(it) => it.partitions.clone().unwrap_or_default(),
+        ConsumerAction::Commit(_)
+        | ConsumerAction::Stall(_)
+        | ConsumerAction::Unsubscribe(_)
+        | ConsumerAction::Subscribe(_) => Vec::new(),
     }
 }
 
@@ -121,7 +125,12 @@ pub fn drop_topic(scenario: &mut Scenario, topic: &str) {
     scenario.topology.topics.retain(|it| it.name != topic);
     scenario.workload.retain_mut(|actor| match actor {
         Actor::Producer(it) => it.topic != topic,
-        Actor::Consumer(it) => it.topic.as_deref() != Some(topic),
+        Actor::Consumer(it) => {
+            let read_others = it.topics.len() > 1;
+            it.topics.retain(|name| name != topic);
+            let reads = read_others || !it.topics.is_empty() || it.pattern.is_some() || it.topic.is_some();
+            it.topic.as_deref() != Some(topic) && (reads || it.group.is_none())
+        }
         Actor::Admin(it) => {
             it.steps.retain(|step| topic_of(&step.act) != Some(topic));
             it.ops.retain(|act| topic_of(act) != Some(topic));

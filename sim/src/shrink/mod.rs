@@ -4,7 +4,7 @@
 mod ddmin;
 mod kept;
 mod lab;
-mod mend;
+pub(crate) mod mend;
 mod reading;
 mod written;
 
@@ -169,6 +169,9 @@ fn rounds(lab: &mut Lab<'_>, now: &mut Scenario, strength_before: usize) {
     let mut strength = strength_before;
     if !lab.needs_plant() {
         lab.adopt(now, Scenario { plant: Vec::new(), ..now.clone() });
+    }
+    if now.wire.is_some() {
+        lab.adopt(now, Scenario { wire: None, ..now.clone() });
     }
     for round in 0..ROUNDS {
         let before = now.clone();

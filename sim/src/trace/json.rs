@@ -4,12 +4,13 @@ use std::io::Write;
 
 use serde_json::{Value, json};
 use trial_model::{
+    event::{Event, EventKind},
     time::Instant,
     units::{NodeId, TopicId, TopicPartition},
 };
 
 use super::{InputNote, Reader, Step, golden::world_line};
-use crate::{names::RunNames, world_event::WorldEvent};
+use crate::{names::RunNames, report::summary::FORMAT, scenario::Scenario, world_event::WorldEvent};
 
 /// Writes one line for every event, in order: `{"i":7,"t":3066000123,"n":"broker-1","k":"hw.advance","d":{…}}`.
 ///
@@ -18,13 +19,29 @@ use crate::{names::RunNames, world_event::WorldEvent};
 pub struct JsonLines<W: Write + Send> {
     sink: W,
     next: u64,
+    exact: bool,
     failed: Option<std::io::Error>,
 }
 
 impl<W: Write + Send> JsonLines<W> {
     /// Writes to `sink`.
     pub fn new(sink: W) -> JsonLines<W> {
-        JsonLines { sink, next: 0, failed: None }
+        JsonLines { sink, next: 0, exact: false, failed: None }
+    }
+
+    /// Writes to `sink` so that everything can be read back: partitions and clients by their numbers, and what
+    /// the world did as data, `w`, beside its words.
+    pub fn exact(sink: W) -> JsonLines<W> {
+        JsonLines { exact: true, ..JsonLines::new(sink) }
+    }
+
+    /// Hands on what has been written so far.
+    pub fn flush(&mut self) {
+        if self.failed.is_none()
+            && let Err(error) = self.sink.flush()
+        {
+            self.failed = Some(error);
+        }
     }
 
     fn write(&mut self, line: &Value) {
@@ -48,12 +65,14 @@ impl<W: Write + Send> JsonLines<W> {
 impl<W: Write + Send> Reader for JsonLines<W> {
     fn step(&mut self, step: Step<'_>, names: &RunNames) {
         for event in step.events {
-            let mut data = serde_json::to_value(event).unwrap_or(Value::Null);
-            call_by_name(&mut data, names);
+            let mut data = data_of(event);
+            if !self.exact {
+                call_by_name(&mut data, names);
+            }
             let line = json!({
                 "i": self.next,
                 "t": step.at.0,
-                "n": names.node_name(step.node),
+                "n": if self.exact { step.node.to_string() } else { names.node_name(step.node) },
                 "k": event.kind().name(),
                 "by": input_name(step.input, names),
                 "d": data,
@@ -63,10 +82,39 @@ impl<W: Write + Send> Reader for JsonLines<W> {
     }
 
     fn world(&mut self, at: Instant, event: &WorldEvent, names: &RunNames) {
-        let line =
+        let mut line =
             json!({ "i": self.next, "t": at.0, "n": "world", "k": "world", "d": world_line(event, names) });
+        if self.exact {
+            line["w"] = serde_json::to_value(event).unwrap_or(Value::Null);
+        }
         self.write(&line);
     }
+}
+
+/// The first line of a trace, which says what the others are; `time` is what their times mean.
+pub(crate) fn header(scenario: &Scenario, time: &str) -> Value {
+    let nodes: Vec<String> = scenario.nodes().into_iter().map(|(_, name)| name).collect();
+    json!({
+        "trial_trace": FORMAT,
+        "trial": env!("CARGO_PKG_VERSION"),
+        "scenario": scenario.name,
+        "nodes": nodes,
+        "columns": { "i": "number", "t": time, "n": "node", "k": "kind", "by": "input", "d": "data" },
+    })
+}
+
+/// What an event says, without its kind.
+fn data_of(event: &Event) -> Value {
+    match serde_json::to_value(event) {
+        Ok(Value::Object(tagged)) => tagged.into_iter().next().map_or(Value::Null, |(_, data)| data),
+        _ => Value::Null,
+    }
+}
+
+/// The event of a kind that says `data`; the other way round.
+pub(crate) fn event_of(kind: EventKind, data: Value) -> Result<Event, serde_json::Error> {
+    let tagged = std::iter::once((format!("{kind:?}"), data)).collect();
+    serde_json::from_value(Value::Object(tagged))
 }
 
 fn input_name(input: InputNote, names: &RunNames) -> String {

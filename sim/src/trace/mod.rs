@@ -5,6 +5,7 @@ mod json;
 
 pub use golden::{Golden, is_chatter, is_echo, world_line};
 pub use json::JsonLines;
+pub(crate) use json::{event_of, header};
 
 use trial_model::{
     event::Event,

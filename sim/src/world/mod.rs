@@ -174,7 +174,9 @@ impl World {
         if self.ended {
             return None;
         }
-        let at = self.next_due()?;
+        let directed_at = self.director.next_due();
+        let due = [self.agenda.next(), self.network.next_due(), directed_at];
+        let at = due.into_iter().flatten().min()?;
         assert!(at > self.now || self.now == Instant::ZERO, "time goes on: {} after {}", at, self.now);
         self.now = at;
         self.open = true;
@@ -183,7 +185,7 @@ impl World {
         }
         self.report_progress();
         // At most instants nobody is told or harmed.
-        let directed = self.director.next_due().is_some_and(|due| due <= at);
+        let directed = directed_at.is_some_and(|due| due <= at);
         if directed {
             self.apply_controls();
         }
@@ -316,10 +318,6 @@ impl World {
         if self.agenda.of(seat).is_none_or(|scheduled| due < scheduled) {
             self.agenda.set(seat, due);
         }
-    }
-
-    fn next_due(&self) -> Option<Instant> {
-        [self.agenda.next(), self.network.next_due(), self.director.next_due()].into_iter().flatten().min()
     }
 
     fn deliver_mail(&mut self) {

@@ -5,7 +5,7 @@
 
 mod echo;
 
-use std::{process::Command, time::Duration};
+use std::{collections::BTreeMap, process::Command, time::Duration};
 
 use trial::{Engine, Options, Scenario, scenario};
 
@@ -23,16 +23,24 @@ struct Measured {
     simulated: Duration,
 }
 
+const SMALL_GROUP: &str = "a group of 5, 50 partitions, direct";
+const LARGE_GROUP: &str = "a group of 200, 2,000 partitions, direct";
+/// A step in the large group takes at most so many times what one in the small group takes.
+const GROUPS_RATIO: f64 = 3.0;
+
 const ROWS: &[Row] = &[
-    Row { name: "reference, direct", run: || cluster("reference", Kind::Direct) },
-    Row { name: "reference, direct, no checks", run: || cluster("reference", Kind::Unjudged) },
+    Row { name: "reference, direct", run: || cluster("reference", Kind::Direct, 1) },
+    Row { name: "reference, direct, no checks", run: || cluster("reference", Kind::Unjudged, 1) },
     #[cfg(madsim)]
-    Row { name: "reference, madsim", run: || cluster("reference", Kind::Madsim) },
-    Row { name: "idle, direct", run: || cluster("idle", Kind::Direct) },
+    Row { name: "reference, madsim", run: || cluster("reference", Kind::Madsim, 1) },
+    Row { name: "idle, direct", run: || cluster("idle", Kind::Direct, 1) },
     #[cfg(madsim)]
-    Row { name: "idle, madsim", run: || cluster("idle", Kind::Madsim) },
-    Row { name: "30 brokers, 100 partitions, direct", run: || cluster("brokers-30", Kind::Direct) },
-    Row { name: "100 brokers, 100 partitions, direct", run: || cluster("brokers-100", Kind::Direct) },
+    Row { name: "idle, madsim", run: || cluster("idle", Kind::Madsim, 1) },
+    Row { name: "30 brokers, 100 partitions, direct", run: || cluster("brokers-30", Kind::Direct, 1) },
+    Row { name: "100 brokers, 100 partitions, direct", run: || cluster("brokers-100", Kind::Direct, 1) },
+    // So many runs that a hundredth of a second more or less does not matter.
+    Row { name: SMALL_GROUP, run: || cluster("group-5", Kind::Direct, 50) },
+    Row { name: LARGE_GROUP, run: || cluster("group-200", Kind::Direct, 5) },
     #[cfg(madsim)]
     Row { name: "ceiling: echo on bare madsim", run: || echo::on_madsim(400_000) },
     Row { name: "ceiling: echo on turmoil", run: || echo::on_turmoil(100_000) },
@@ -46,7 +54,8 @@ enum Kind {
     Madsim,
 }
 
-fn cluster(name: &str, kind: Kind) -> Measured {
+/// Runs a scenario once with each of the first `times` seeds.
+fn cluster(name: &str, kind: Kind, times: u64) -> Measured {
     let path = format!("{}/../scenarios/bench/{name}.scenario.json", env!("CARGO_MANIFEST_DIR"));
     let text = std::fs::read_to_string(&path).expect("the repository has its bench scenarios");
     let scenario: Scenario = scenario::load(&text, &[]).expect("and they are good");
@@ -55,13 +64,15 @@ fn cluster(name: &str, kind: Kind) -> Measured {
         #[cfg(madsim)]
         Kind::Madsim => Engine::Madsim(Default::default()),
     };
-    let run = trial::simulate(
-        &scenario,
-        1,
-        Options { engine, unjudged: kind == Kind::Unjudged, ..Options::default() },
-    );
-    assert!(run.kept(), "{name}: {:?}", run.violations);
-    Measured { steps: run.steps, simulated: Duration::from_nanos(run.ended.0) }
+    let mut all = Measured { steps: 0, simulated: Duration::ZERO };
+    for seed in 1..=times {
+        let options = Options { engine, unjudged: kind == Kind::Unjudged, ..Options::default() };
+        let run = trial::simulate(&scenario, seed, options);
+        assert!(run.kept(), "{name}, seed {seed}: {:?}", run.violations);
+        all.steps += run.steps;
+        all.simulated += Duration::from_nanos(run.ended.0);
+    }
+    all
 }
 
 fn main() {
@@ -78,15 +89,23 @@ fn main() {
         "{:<38} {:>10} {:>9} {:>13} {:>15} {:>9}",
         "", "steps", "CPU s", "steps/CPU s", "simulated s/CPU s", "peak MiB"
     );
+    let mut a_step = BTreeMap::new();
     for (index, row) in ROWS.iter().enumerate() {
         if !args.is_empty() && !args.iter().any(|wanted| row.name.contains(wanted.as_str())) {
             continue;
         }
-        print_row(index, row);
+        a_step.extend(print_row(index, row).map(|seconds| (row.name, seconds)));
+    }
+    if let (Some(small), Some(large)) = (a_step.get(SMALL_GROUP), a_step.get(LARGE_GROUP)) {
+        let ratio = large / small;
+        println!(
+            "a step in the group of 200 takes {ratio:.2} times one in the group of 5: at most {GROUPS_RATIO}"
+        );
     }
 }
 
-fn print_row(index: usize, row: &Row) {
+/// Prints a row; says how many CPU seconds a step takes.
+fn print_row(index: usize, row: &Row) -> Option<f64> {
     let me = std::env::current_exe().expect("a running program has a path");
     let output = Command::new(me).args(["--row", &index.to_string()]).output().expect("the row starts");
     let text = String::from_utf8_lossy(&output.stdout);
@@ -97,7 +116,7 @@ fn print_row(index: usize, row: &Row) {
             row.name,
             String::from_utf8_lossy(&output.stderr).lines().next().unwrap_or("")
         );
-        return;
+        return None;
     };
     let cpu = ticks as f64 / 100.0;
     println!(
@@ -109,6 +128,7 @@ fn print_row(index: usize, row: &Row) {
         nanos as f64 / 1e9 / cpu,
         peak as f64 / 1024.0
     );
+    Some(cpu / steps as f64)
 }
 
 /// User and system time of this process, in hundredths of a second (Linux: `USER_HZ` is 100 everywhere).

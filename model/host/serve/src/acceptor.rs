@@ -5,10 +5,13 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use tokio::{net::TcpListener, sync::Semaphore, task::JoinSet};
+use tokio::sync::Semaphore;
 use trial_model::machine::ConnectionId;
 
-use crate::connection::{self, Server};
+use crate::{
+    connection::{self, Server},
+    runtime::{JoinSet, TcpListener},
+};
 
 /// Accepts connections until it is dropped, and they with it.
 pub(crate) async fn accept(listener: TcpListener, server: Arc<Server>) {
@@ -16,8 +19,8 @@ pub(crate) async fn accept(listener: TcpListener, server: Arc<Server>) {
     let last = AtomicU64::new(0);
     let mut connections = JoinSet::new();
     loop {
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
+        let (stream, address) = match listener.accept().await {
+            Ok(accepted) => accepted,
             Err(error) => {
                 // Most often too many open files: others may close theirs.
                 tracing::warn!(node = %server.node, %error, "cannot accept a connection");
@@ -33,7 +36,7 @@ pub(crate) async fn accept(listener: TcpListener, server: Arc<Server>) {
         let id = ConnectionId(last.fetch_add(1, Ordering::Relaxed) + 1);
         let server = Arc::clone(&server);
         connections.spawn(async move {
-            connection::serve(stream, id, &server).await;
+            connection::serve(stream, id, address, &server).await;
             drop(seat);
         });
     }

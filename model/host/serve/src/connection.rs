@@ -3,14 +3,10 @@
 //! One request at a time, as Kafka mutes a channel: the next is read when the one before is answered, so
 //! answers come in order, and a node that is slow makes its peers wait.
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
 use bytes::Bytes;
-use tokio::{
-    io::AsyncWriteExt,
-    net::TcpStream,
-    sync::mpsc::{Sender, UnboundedReceiver, UnboundedSender, unbounded_channel},
-};
+use tokio::sync::mpsc::{Sender, UnboundedReceiver, UnboundedSender, unbounded_channel};
 use trial_model::{
     machine::ConnectionId,
     protocol::{Request, Response, produce::Acks},
@@ -18,7 +14,13 @@ use trial_model::{
 };
 use trial_wire::{Asked, Book, Call, FetchSession, Listener, read_request, write_response};
 
-use crate::{frames::Frames, layout::Limits};
+use crate::{
+    frames::{self, Frames},
+    life::Life,
+    limits::Limits,
+    metrics::{Asking, Traffic},
+    runtime::{TcpStream, split},
+};
 
 /// What connections have in common.
 pub(crate) struct Server {
@@ -26,15 +28,25 @@ pub(crate) struct Server {
     pub(crate) listener: Listener,
     pub(crate) book: Arc<Book>,
     pub(crate) limits: Limits,
+    pub(crate) life: Arc<Life>,
+    pub(crate) traffic: Option<Traffic>,
     /// Bounded: when the node is behind, its peers wait.
     pub(crate) requests: Sender<FromPeer>,
+}
+
+impl Server {
+    fn answered(&self, asking: Option<&Asking>, bytes: usize) {
+        if let (Some(traffic), Some(asking)) = (&self.traffic, asking) {
+            traffic.answered(asking, bytes);
+        }
+    }
 }
 
 /// What a connection tells its node.
 #[derive(Debug)]
 pub(crate) enum FromPeer {
     /// It is there, and answers go here.
-    Opened { connection: ConnectionId, answers: UnboundedSender<ToPeer> },
+    Opened { connection: ConnectionId, address: SocketAddr, answers: UnboundedSender<ToPeer> },
     /// A request has come by it.
     Request { connection: ConnectionId, from: NodeId, correlation: CorrelationId, request: Request },
     /// It is gone.
@@ -54,12 +66,14 @@ pub(crate) enum ToPeer {
 struct Waiting {
     call: Box<Call>,
     correlation: CorrelationId,
+    asking: Option<Asking>,
 }
 
 /// Serves a connection until either side has enough of it.
-pub(crate) async fn serve(stream: TcpStream, id: ConnectionId, server: &Server) {
+pub(crate) async fn serve(stream: TcpStream, id: ConnectionId, address: SocketAddr, server: &Server) {
     let (answers, told) = unbounded_channel();
-    if server.requests.send(FromPeer::Opened { connection: id, answers }).await.is_err() {
+    let _open = server.traffic.as_ref().map(Traffic::opened);
+    if server.requests.send(FromPeer::Opened { connection: id, address, answers }).await.is_err() {
         return;
     }
     if let Err(why) = converse(stream, id, server, told).await {
@@ -75,7 +89,7 @@ async fn converse(
     mut told: UnboundedReceiver<ToPeer>,
 ) -> Result<(), String> {
     stream.set_nodelay(true).map_err(|error| error.to_string())?;
-    let (mut reader, mut writer) = stream.split();
+    let (mut reader, mut writer) = split(&mut stream);
     let mut frames = Frames::new(server.limits.socket_request_max_bytes);
     let mut session = FetchSession::default();
     let mut waiting: Option<Waiting> = None;
@@ -94,7 +108,8 @@ async fn converse(
                     if let Some(asked) = waiting.take_if(|asked| asked.correlation == correlation) {
                         let frame = write_response(&asked.call, &response, &server.book);
                         let frame = frame.map_err(|error| error.to_string())?;
-                        writer.write_all(&frame).await.map_err(|error| error.to_string())?;
+                        frames::send(&mut writer, &frame).await.map_err(|error| error.to_string())?;
+                        server.answered(asked.asking.as_ref(), frame.len());
                     }
                     continue;
                 }
@@ -104,9 +119,13 @@ async fn converse(
             }
             () = idle, if waiting.is_none() => return Err("it has been idle for too long".into()),
         };
+        // Who stands still answers nothing, not even what needs no node.
+        server.life.awake().await;
+        let asking = server.traffic.as_ref().map(|traffic| traffic.asked(&frame));
         match read_request(frame, server.listener, &mut session, &server.book) {
             Ok(Asked::Answer(frame)) => {
-                writer.write_all(&frame).await.map_err(|error| error.to_string())?;
+                frames::send(&mut writer, &frame).await.map_err(|error| error.to_string())?;
+                server.answered(asking.as_ref(), frame.len());
             }
             Ok(Asked::Node { call, from, request }) => {
                 last = last.next();
@@ -115,7 +134,7 @@ async fn converse(
                 let request = FromPeer::Request { connection: id, from, correlation: last, request };
                 server.requests.send(request).await.map_err(|_| "the node has ended".to_owned())?;
                 if !silent {
-                    waiting = Some(Waiting { call, correlation: last });
+                    waiting = Some(Waiting { call, correlation: last, asking });
                 }
             }
             Err(refused) => return Err(refused.to_string()),

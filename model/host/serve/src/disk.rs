@@ -9,7 +9,11 @@ use std::{
     io::{self, Write},
     os::unix::fs::FileExt,
     path::PathBuf,
-    sync::mpsc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
     thread::JoinHandle,
 };
 
@@ -32,15 +36,26 @@ pub(crate) struct FileDisk {
     thread: Option<JoinHandle<()>>,
 }
 
+/// Whether a node has died: then what it has not yet handed to the operating system is lost, and what it has
+/// stays, flushed or not.
+pub(crate) type Died = Arc<AtomicBool>;
+
 impl FileDisk {
     /// `reply` is told what came of every operation, in the order they were asked for. The directory is kept
-    /// until the last is done.
-    pub(crate) fn new(home: Home, mut reply: impl FnMut(DiskReply) + Send + 'static) -> io::Result<FileDisk> {
+    /// until the last is done, or the one that `died` finds under way.
+    pub(crate) fn new(
+        home: Home,
+        died: Died,
+        mut reply: impl FnMut(DiskReply) + Send + 'static,
+    ) -> io::Result<FileDisk> {
         let (work, todo) = mpsc::channel::<DiskWork>();
         let thread = std::thread::Builder::new().name("disk".into()).spawn(move || {
             let mut files = Files { root: home.path.clone(), open: HashMap::new(), buffer: Vec::new() };
             for work in todo {
                 for request in work {
+                    if died.load(Ordering::Acquire) {
+                        break;
+                    }
                     let DiskRequest { tag, file, op } = request;
                     let outcome = files.carry_out(file, op).map_err(|error| in_words(file, &error));
                     reply(DiskReply { tag, file, outcome });
@@ -302,13 +317,35 @@ mod tests {
     fn what_was_asked_for_is_done_before_the_disk_is_gone() -> Tested {
         let directory = tempfile::tempdir()?;
         let home = Home::enter(directory.path().to_owned(), "lab", NodeId::broker(1))?;
-        let disk = FileDisk::new(home, |_| ())?;
+        let disk = FileDisk::new(home, Died::default(), |_| ())?;
         for tag in 0..100 {
             let tag = trial_model::disk::DiskTag(tag);
             disk.ask(vec![DiskRequest { tag, file: LOG, op: append("x") }]);
         }
         drop(disk);
         assert_eq!(fs::read(path_of(directory.path(), LOG))?.len(), 100);
+        Ok(())
+    }
+
+    #[test]
+    fn who_dies_leaves_what_the_system_has_and_no_more() -> Tested {
+        let directory = tempfile::tempdir()?;
+        let home = Home::enter(directory.path().to_owned(), "lab", NodeId::broker(1))?;
+        let (died, (tell, told)) = (Died::default(), mpsc::channel());
+        let seen = Arc::clone(&died);
+        let disk = FileDisk::new(home, Arc::clone(&died), move |reply| {
+            // Dies once the third is done.
+            seen.store(reply.tag.0 == 2, Ordering::Release);
+            let _ = tell.send(reply.tag.0);
+        })?;
+        for tag in 0..100 {
+            let tag = trial_model::disk::DiskTag(tag);
+            disk.ask(vec![DiskRequest { tag, file: LOG, op: append("x") }]);
+        }
+        drop(disk);
+        assert_eq!(fs::read(path_of(directory.path(), LOG))?, b"xxx");
+        assert_eq!(told.iter().collect::<Vec<_>>(), [0, 1, 2]);
+        Home::enter(directory.path().to_owned(), "lab", NodeId::broker(1))?;
         Ok(())
     }
 }

@@ -3,7 +3,7 @@
 use std::{fmt, io};
 
 use bytes::{Bytes, BytesMut};
-use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use trial_wire::SIZE_BYTES;
 
 /// How much room is made at a time: a peer that says "100 MiB follow" is not given them before they come.
@@ -74,6 +74,13 @@ impl Frames {
         let _ = frame.split_to(SIZE_BYTES);
         Ok(Ok(frame))
     }
+}
+
+/// Sends a whole frame, its size before it. Not to be given up before it is through.
+pub(crate) async fn send(stream: &mut (impl AsyncWrite + Unpin), frame: &[u8]) -> io::Result<()> {
+    stream.write_all(frame).await?;
+    // A socket has nothing to flush; the simulated one sends only now.
+    stream.flush().await
 }
 
 #[cfg(test)]

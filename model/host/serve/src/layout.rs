@@ -1,39 +1,21 @@
 //! Who is in the cluster, where does everybody listen, and what is it set to?
 
-use std::{collections::BTreeMap, io, net::TcpListener};
+use std::{
+    collections::BTreeMap,
+    io,
+    net::{SocketAddr, TcpListener, ToSocketAddrs},
+};
 
+use tokio::net::TcpSocket;
 use trial_model::{
     config::{BrokerConfig, ControllerConfig},
+    node::Role,
     protocol::topics::NewTopic,
     units::{NodeId, NodeSet},
 };
-use trial_wire::{Book, Endpoint, Listener};
+use trial_wire::{Book, Endpoint, Listener, Names};
 
-use crate::home::StartError;
-
-/// What one server takes before it refuses or waits, under Kafka's names and defaults.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// `socket.request.max.bytes`: a larger frame closes its connection.
-    pub socket_request_max_bytes: usize,
-    /// `queued.max.requests`: when so many wait for a node, nobody's next is read.
-    pub queued_max_requests: usize,
-    /// `max.connections`: one more is closed at once.
-    pub max_connections: usize,
-    /// `connections.max.idle.ms`: a connection that says nothing for so long is closed.
-    pub connections_max_idle: std::time::Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Limits {
-        Limits {
-            socket_request_max_bytes: 100 << 20,
-            queued_max_requests: 500,
-            max_connections: 10_000,
-            connections_max_idle: std::time::Duration::from_secs(600),
-        }
-    }
-}
+use crate::{home::StartError, limits::Limits};
 
 /// A cluster to be started.
 #[derive(Clone, Debug)]
@@ -49,10 +31,15 @@ pub struct Layout {
     pub brokers: BTreeMap<NodeId, BrokerConfig>,
     /// The controllers and what each is set to, by node.
     pub controllers: BTreeMap<NodeId, ControllerConfig>,
+    /// The model's own clients, who run only once they are started, in the same process, and do what they are
+    /// told.
+    pub clients: BTreeMap<NodeId, Role>,
     /// The topics that are created once the brokers are there.
     pub topics: Vec<NewTopic>,
     /// What each server takes.
     pub limits: Limits,
+    /// Where Prometheus asks for metrics; port 0 is any that is free. Nothing is counted if nobody may ask.
+    pub metrics: Option<SocketAddr>,
 }
 
 impl Layout {
@@ -66,12 +53,14 @@ impl Layout {
             controllers: (1..=controllers)
                 .map(|nth| (NodeId::controller(nth), ControllerConfig::default()))
                 .collect(),
+            clients: BTreeMap::new(),
             topics: Vec::new(),
             limits: Limits::default(),
+            metrics: None,
         }
     }
 
-    /// Everybody, brokers first.
+    /// Every server, brokers first.
     pub fn nodes(&self) -> impl Iterator<Item = NodeId> + '_ {
         self.brokers.keys().chain(self.controllers.keys()).copied()
     }
@@ -90,7 +79,7 @@ impl Layout {
             let port = self.port.checked_add(nth).filter(|_| self.port != 0).ok_or(StartError::Port)?;
             endpoints.insert(node, Endpoint { host: self.host.clone(), port });
         }
-        Ok(Book { cluster: self.cluster.clone(), endpoints })
+        Ok(Book { cluster: self.cluster.clone(), endpoints, names: Names::default() })
     }
 
     /// Takes everybody's port, and says which they are.
@@ -110,7 +99,7 @@ impl Layout {
             endpoints.insert(node, Endpoint { host: self.host.clone(), port });
             listeners.insert(node, listener);
         }
-        Ok((listeners, Book { cluster: self.cluster.clone(), endpoints }))
+        Ok((listeners, Book { cluster: self.cluster.clone(), endpoints, names: Names::default() }))
     }
 }
 
@@ -124,10 +113,48 @@ pub(crate) fn bind(host: &str, port: u16) -> Result<TcpListener, StartError> {
     bind().map_err(|error| StartError::bind(host, port, error))
 }
 
+/// Takes a port for later: who connects is refused, and the system gives it to nobody who asks for any that is free, as
+/// whoever connects somewhere does.
+pub(crate) fn hold(host: &str, port: u16) -> io::Result<TcpSocket> {
+    let address = (host, port).to_socket_addrs()?.next().ok_or(io::ErrorKind::AddrNotAvailable)?;
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // What is left of former connections does not count, as for who listens.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    Ok(socket)
+}
+
+/// Listens at a port that was held.
+pub(crate) fn listen(held: TcpSocket) -> io::Result<TcpListener> {
+    const BACKLOG: u32 = 128;
+    held.listen(BACKLOG)?.into_std()
+}
+
 /// Which APIs a node speaks.
 pub(crate) fn listener_of(node: NodeId) -> Listener {
     match node.role() {
         trial_model::units::NodeRole::Controller => Listener::Controller,
         _ => Listener::Broker,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpStream;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_port_that_is_held_is_closed_and_nobody_elses() -> io::Result<()> {
+        let address = hold("127.0.0.1", 0)?.local_addr()?;
+        let held = hold("127.0.0.1", address.port())?;
+        let refused = TcpStream::connect(address).await.err().map(|error| error.kind());
+        assert_eq!(refused, Some(io::ErrorKind::ConnectionRefused));
+        let another = TcpSocket::new_v4()?.bind(address).err().map(|error| error.kind());
+        assert_eq!(another, Some(io::ErrorKind::AddrInUse));
+        let listener = listen(held)?;
+        TcpStream::connect(address).await?;
+        assert_eq!(listener.local_addr()?, address);
+        Ok(())
     }
 }

@@ -17,23 +17,37 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod limits;
 mod layout;
+mod watch;
+mod faults;
+mod metrics;
+mod life;
 mod clock;
 mod home;
 mod paths;
 mod disk;
+mod runtime;
 mod frames;
 mod acceptor;
 mod connection;
 mod peer;
+mod gate;
 mod world;
 mod node;
 mod setup;
 mod cluster;
+mod act;
+mod status;
+pub mod console;
 pub mod command;
 
+pub use act::Act;
 pub use cluster::Cluster;
+pub use faults::{Ends, Half, LinkFault, LinkFaultKind};
 pub use home::StartError;
-pub use layout::{Layout, Limits};
-pub use node::{Ended, RunningNode};
-pub use world::Watch;
+pub use layout::Layout;
+pub use limits::Limits;
+pub use metrics::address as metrics_address;
+pub use node::RunningNode;
+pub use watch::{Ended, Happened, Watch};

@@ -4,17 +4,25 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use trial_model::units::NodeId;
-use trial_serve::{Layout, Watch, command};
+use trial_serve::{
+    Layout, Watch,
+    command::{self, Hand, Means},
+    console, metrics_address,
+};
 
 const USAGE: &str = "\
 usage: trial-node [--brokers N] [--controllers N] [--listen HOST:PORT] [--data DIR] [--node NAME] [--set KEY=VALUE]
+                  [--metrics ADDRESS]
 
   --brokers N         how many brokers the cluster has (3)
   --controllers N     how many controllers (3)
   --listen HOST:PORT  the first broker's address (127.0.0.1:9092); the others' ports follow
   --data DIR          where every node has a directory
   --node NAME         run only this one, such as broker-2; otherwise all in one process
-  --set KEY=VALUE     a setting of the brokers and controllers that have it";
+  --set KEY=VALUE     a setting of the brokers and controllers that have it
+  --metrics ADDRESS   where Prometheus may ask, at /metrics: PORT of this machine alone, or HOST:PORT
+
+While it runs it takes commands from its standard input, such as crash broker-1: type help.";
 
 struct Arguments {
     layout: Layout,
@@ -27,7 +35,7 @@ fn number(value: &str) -> Result<u32, String> {
 }
 
 fn parse(mut words: impl Iterator<Item = String>) -> Result<Arguments, String> {
-    let (mut brokers, mut controllers, mut data, mut only) = (3, 3, None, None);
+    let (mut brokers, mut controllers, mut data, mut only, mut metrics) = (3, 3, None, None, None);
     let (mut host, mut port) = ("127.0.0.1".to_owned(), 9092);
     let mut settings = Vec::new();
     while let Some(word) = words.next() {
@@ -37,6 +45,7 @@ fn parse(mut words: impl Iterator<Item = String>) -> Result<Arguments, String> {
             "--controllers" => controllers = number(&value)?,
             "--data" => data = Some(PathBuf::from(value)),
             "--node" => only = Some(value),
+            "--metrics" => metrics = Some(metrics_address(&value)?),
             "--listen" => {
                 let (left, right) = value.rsplit_once(':').ok_or("--listen needs HOST:PORT")?;
                 host = left.to_owned();
@@ -49,7 +58,7 @@ fn parse(mut words: impl Iterator<Item = String>) -> Result<Arguments, String> {
             _ => return Err(format!("no such option: {word}")),
         }
     }
-    let mut layout = Layout { host, port, ..Layout::of(brokers, controllers) };
+    let mut layout = Layout { host, port, metrics, ..Layout::of(brokers, controllers) };
     for (key, value) in settings {
         let mut known = Err(format!("no such setting: {key}"));
         for outcome in layout
@@ -86,10 +95,17 @@ fn main() -> ExitCode {
     };
     let told = std::env::var_os("TRIAL_EVENTS").is_some();
     let watch = if told { Watch::new(|node, event| eprintln!("{node}: {event}")) } else { Watch::default() };
+    let (hand, orders) = Hand::new();
+    let means = Means { watch, orders, say: &|text| print!("{text}"), ending: &|| () };
+    let nodes: Vec<NodeId> = layout.nodes().collect();
     let outcome = match only {
-        Some(id) => command::node(&layout, id, &data, watch, || println!("{id} listens")),
-        None => command::cluster(layout, &data, watch, std::future::pending(), |bootstrap| {
+        Some(id) => command::node(&layout, id, &data, means, || {
+            println!("{id} listens");
+            console::listen(&hand, nodes);
+        }),
+        None => command::cluster(layout, &data, means, std::future::pending(), |bootstrap| {
             println!("bootstrap.servers={bootstrap}");
+            console::listen(&hand, nodes);
         }),
     };
     match outcome {

@@ -2,11 +2,7 @@
 
 use std::{collections::VecDeque, io, sync::Arc, time::Duration};
 
-use tokio::{
-    io::AsyncWriteExt,
-    net::TcpStream,
-    sync::mpsc::{UnboundedReceiver, UnboundedSender},
-};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use trial_model::{
     machine::{Channel, Disconnect},
     protocol::{Request, Response},
@@ -14,10 +10,13 @@ use trial_model::{
 };
 use trial_wire::{Book, Call, FetchSession, read_response, write_request};
 
-use crate::frames::{Broken, Frames};
+use crate::{
+    frames::{self, Broken, Frames},
+    runtime::{TcpStream, split},
+};
 
 /// Kafka's `socket.connection.setup.timeout.ms`.
-const CONNECT: Duration = Duration::from_secs(10);
+pub(crate) const CONNECT: Duration = Duration::from_secs(10);
 /// The largest answer that is believed: Kafka has no limit, and would take what 31 bits can say.
 const LARGEST: usize = 512 << 20;
 
@@ -66,7 +65,7 @@ async fn converse<T: From<FromServer>>(
         Err(_) => return Err(Disconnect::TimedOut),
     };
     stream.set_nodelay(true).map_err(|error| in_words(&error))?;
-    let (mut reader, mut writer) = stream.split();
+    let (mut reader, mut writer) = split(&mut stream);
     let mut frames = Frames::new(LARGEST);
     let mut session = FetchSession::default();
     let mut unanswered: VecDeque<(Call, CorrelationId)> = VecDeque::new();
@@ -84,6 +83,9 @@ async fn converse<T: From<FromServer>>(
                     tracing::warn!(node = %own, peer = %way.peer, api = call.key(), %refused, "an answer");
                     Disconnect::Closed
                 })?;
+                if let Response::Metadata(told) = &response {
+                    book.names.learn(told);
+                }
                 let response = FromServer::Response { way, correlation, response };
                 if heard.send(response.into()).is_err() {
                     return Ok(());
@@ -98,7 +100,7 @@ async fn converse<T: From<FromServer>>(
                     Disconnect::Closed
                 })?;
                 unanswered.push_back((call, correlation));
-                writer.write_all(&frame).await.map_err(|error| in_words(&error))?;
+                frames::send(&mut writer, &frame).await.map_err(|error| in_words(&error))?;
             }
         }
     }

@@ -56,7 +56,10 @@ pub(crate) async fn brokers_are_there(book: &Book) {
         book.endpoints.keys().copied().filter(|id| id.role() == NodeRole::Broker).collect();
     for broker in brokers.iter() {
         loop {
-            let request = Request::Metadata(MetadataRequest { topics: Some(Vec::new()) });
+            let request = Request::Metadata(MetadataRequest {
+                topics: Some(Vec::new()),
+                allow_auto_topic_creation: false,
+            });
             if let Some(Response::Metadata(told)) = ask(book, broker, &request).await
                 && told.brokers == brokers
             {
@@ -65,6 +68,27 @@ pub(crate) async fn brokers_are_there(book: &Book) {
             tokio::time::sleep(REST).await;
         }
     }
+}
+
+/// Every partition there is, who leads it and who is in sync, by the word of the first of `brokers` that answers
+/// within a second; nothing if nobody does.
+pub(crate) async fn partitions(book: &Book, brokers: &[NodeId]) -> Vec<(String, Option<NodeId>, NodeSet)> {
+    let request = Request::Metadata(MetadataRequest { topics: None, allow_auto_topic_creation: false });
+    for broker in brokers {
+        let answer = tokio::time::timeout(Duration::from_secs(1), ask_patiently(book, *broker, &request));
+        if let Ok(Some(Response::Metadata(told))) = answer.await {
+            let mut partitions = Vec::new();
+            for topic in told.topics {
+                let name = topic.name.map(|name| name.to_string()).unwrap_or_default();
+                let of_topic = topic.partitions.iter();
+                partitions.extend(
+                    of_topic.map(|it| (format!("{name}-{}", it.partition), it.leader, it.isr.clone())),
+                );
+            }
+            return partitions;
+        }
+    }
+    Vec::new()
 }
 
 /// Asks a broker once. `None` if it does not answer, whyever.

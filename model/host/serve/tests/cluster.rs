@@ -4,7 +4,7 @@ mod client;
 
 use std::time::Duration;
 
-use client::{Client, Tested, batch};
+use client::{Client, Tested, batch, brisk};
 use trial_model::{
     protocol::produce::Acks,
     rng::Rng,
@@ -12,23 +12,10 @@ use trial_model::{
 };
 use trial_serve::{Cluster, Layout, Watch};
 
-fn layout() -> Layout {
-    let mut layout = Layout::of(3, 3);
-    for broker in layout.brokers.values_mut() {
-        // Nobody waits nine seconds for a dead leader's successor.
-        broker.broker_heartbeat_interval_ms = Duration::from_millis(100);
-        broker.broker_session_timeout_ms = Duration::from_millis(1_000);
-    }
-    for controller in layout.controllers.values_mut() {
-        controller.broker_session_timeout_ms = Duration::from_millis(1_000);
-    }
-    layout
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_acknowledged_survives_a_dead_leader_and_a_restart() -> Tested {
     let data = tempfile::tempdir()?;
-    let layout = layout();
+    let layout = brisk(3, 3);
     let mut cluster = Cluster::start(layout.clone(), data.path(), Watch::default())?;
     cluster.ready().await?;
     let mut client = Client::new(&cluster.bootstrap());

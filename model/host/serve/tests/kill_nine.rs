@@ -35,6 +35,7 @@ impl Processes<'_> {
             .arg(self.data)
             .args(["--set", "broker.session.timeout.ms=1000", "--set", "broker.heartbeat.interval.ms=100"])
             .args(["--set", "min.insync.replicas=2", "--set", "log.segment.bytes=4096"])
+            .stdin(Stdio::null())
             .stdout(Stdio::null())
             .spawn()?;
         self.running[nth] = Some(child);

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use trial_model::units::NodeId;
 
+use crate::names::Names;
+
 /// Where a node listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
@@ -13,13 +15,15 @@ pub struct Endpoint {
     pub port: u16,
 }
 
-/// The addresses of a cluster.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// The addresses of a cluster, and what its topics are called.
+#[derive(Clone, Debug, Default)]
 pub struct Book {
     /// Kafka's `cluster.id`.
     pub cluster: String,
     /// Everybody who listens.
     pub endpoints: BTreeMap<NodeId, Endpoint>,
+    /// For those who ask.
+    pub names: Names,
 }
 
 impl Book {

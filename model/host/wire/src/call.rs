@@ -2,7 +2,7 @@
 
 use kacrab_protocol::{KafkaString, KafkaUuid};
 use trial_model::{
-    protocol::{PartitionRef, TopicRef},
+    protocol::{NamedPartition, PartitionRef, TopicName, TopicRef},
     units::TopicId,
 };
 
@@ -14,6 +14,8 @@ pub struct Call {
     pub(crate) correlation: i32,
     pub(crate) foreign: Foreign,
     pub(crate) echo: Echo,
+    /// Topics that the request named for want of a place for their ids.
+    pub(crate) named: Vec<(TopicName, TopicId)>,
 }
 
 /// What only some APIs repeat.
@@ -21,10 +23,17 @@ pub struct Call {
 pub(crate) enum Echo {
     #[default]
     Nothing,
-    /// Partitions of a Produce whose records are no batch, each with the error it is told.
+    /// Partitions of a Produce whose records are no batch, or of an OffsetCommit whose offset is none, each with the
+    /// error it is told.
     Refused(Vec<(PartitionRef, i16)>),
+    /// Partitions that an OffsetFetch asks for: in version 1 each is told the error of all.
+    Asked(Vec<NamedPartition>),
     /// Topics that were refused before the node heard of them.
     RefusedTopics(Vec<RefusedTopic>),
+    /// What DescribeConfigs wants to know besides, and what has no settings.
+    Configs { synonyms: bool, documentation: bool, refused: Vec<RefusedResource> },
+    /// The partitions that ElectLeaders names.
+    Elected(Vec<NamedPartition>),
     /// The number of the session that a Fetch belongs to; 0 for none.
     Session(i32),
     /// Whose endpoints DescribeCluster asks for, as the request said.
@@ -42,9 +51,24 @@ pub(crate) struct RefusedTopic {
     pub(crate) why: &'static str,
 }
 
+/// Something whose settings were refused before the node heard of it, with `InvalidRequest`.
+#[derive(Clone, Debug)]
+pub(crate) struct RefusedResource {
+    pub(crate) kind: i8,
+    pub(crate) name: KafkaString,
+    pub(crate) why: &'static str,
+}
+
 impl Call {
     pub(crate) fn new(key: i16, version: i16, correlation: i32) -> Call {
-        Call { key, version, correlation, foreign: Foreign::default(), echo: Echo::Nothing }
+        Call {
+            key,
+            version,
+            correlation,
+            foreign: Foreign::default(),
+            echo: Echo::Nothing,
+            named: Vec::new(),
+        }
     }
 
     /// The API's key on the wire.

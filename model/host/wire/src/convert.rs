@@ -1,10 +1,11 @@
 //! How do Kafka's numbers and the model's units turn into each other?
 
 use core::time::Duration;
+use std::sync::Arc;
 
 use kacrab_protocol::KafkaString;
 use trial_model::{
-    protocol::{ErrorCode, LeaderHint, PartitionRef, TopicRef, fetch::EpochEnd},
+    protocol::{ErrorCode, LeaderHint, NamedPartition, PartitionRef, TopicName, TopicRef, fetch::EpochEnd},
     time::Timestamp,
     units::{BrokerEpoch, LeaderEpoch, NodeId, NodeSet, Offset},
 };
@@ -13,6 +14,15 @@ use crate::frame::Refused;
 
 pub(crate) fn string(text: &str) -> KafkaString {
     KafkaString::from(text.to_owned())
+}
+
+/// What a frame spells, on its own: a slice of it would keep the whole frame.
+pub(crate) fn text(text: &KafkaString) -> Arc<str> {
+    text.as_str().into()
+}
+
+pub(crate) fn text_or_null(text: Option<&KafkaString>) -> Option<Arc<str>> {
+    text.map(self::text)
 }
 
 /// The number of an error; zero for none.
@@ -133,9 +143,14 @@ pub(crate) fn partition(topic: TopicRef, index: i32) -> PartitionRef {
     PartitionRef { topic, partition: index as u32 }
 }
 
+/// [`partition`], by name.
+pub(crate) fn named(topic: &TopicName, index: i32) -> NamedPartition {
+    NamedPartition { topic: topic.clone(), partition: index as u32 }
+}
+
 /// Groups neighbours of one topic, as frames do.
-pub(crate) fn by_topic<T>(items: impl IntoIterator<Item = (TopicRef, T)>) -> Vec<(TopicRef, Vec<T>)> {
-    let mut groups: Vec<(TopicRef, Vec<T>)> = Vec::new();
+pub(crate) fn by_topic<K: PartialEq, T>(items: impl IntoIterator<Item = (K, T)>) -> Vec<(K, Vec<T>)> {
+    let mut groups: Vec<(K, Vec<T>)> = Vec::new();
     for (topic, item) in items {
         match groups.last_mut() {
             Some((last, group)) if *last == topic => group.push(item),

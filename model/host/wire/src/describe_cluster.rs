@@ -25,7 +25,7 @@ const MISMATCHED: i16 = 114;
 
 pub(crate) fn read(data: DescribeClusterRequestData, call: &mut Call) -> MetadataRequest {
     call.echo = Echo::EndpointType(data.endpoint_type);
-    MetadataRequest { topics: Some(Vec::new()) }
+    MetadataRequest { topics: Some(Vec::new()), allow_auto_topic_creation: false }
 }
 
 pub(crate) fn answer(response: &MetadataResponse, call: &Call, book: &Book) -> DescribeClusterResponseData {

@@ -25,7 +25,7 @@ use crate::{
     call::{Call, Echo},
     convert::*,
     frame::{Refused, spells},
-    metadata::identify,
+    metadata::{identify, is_internal},
 };
 
 spells!(
@@ -101,6 +101,7 @@ pub(crate) fn answer(
             error_code: code(topic.metadata.error),
             name: name.clone(),
             topic_id,
+            is_internal: topic.metadata.name.as_ref().is_some_and(is_internal),
             partitions,
             ..Default::default()
         });

@@ -12,9 +12,11 @@ use crate::{
     book::Book,
     brokers,
     call::Call,
-    delete_records, describe_cluster, describe_topics, fetch, fetch_snapshot,
+    configs, consumer_groups, delete_records, describe_cluster, describe_topics, elect_leaders, fetch,
+    fetch_snapshot,
     frame::{self, Refused, write_answer, write_question},
-    list_offsets, metadata, offset_for_leader_epoch, produce, producer_ids, quorum,
+    group_admin, groups, list_offsets, metadata, names, offset_for_leader_epoch, offsets, produce,
+    producer_ids, quorum,
     session::FetchSession,
     topics,
     versions::{self, Listener},
@@ -83,9 +85,54 @@ pub fn read_request(
         versions::METADATA => {
             Request::Metadata(metadata::read(message!(metadata_request::MetadataRequestData), &mut call)?)
         }
+        versions::OFFSET_COMMIT => Request::OffsetCommit(offsets::read_commit(
+            message!(offset_commit_request::OffsetCommitRequestData),
+            &mut call,
+        )),
+        versions::OFFSET_FETCH => Request::OffsetFetch(offsets::read_fetch(
+            &message!(offset_fetch_request::OffsetFetchRequestData),
+            &mut call,
+        )),
+        versions::FIND_COORDINATOR => {
+            match group_admin::read_find(
+                &message!(find_coordinator_request::FindCoordinatorRequestData),
+                &call,
+            ) {
+                group_admin::Read::Find(request) => Request::FindCoordinator(request),
+                group_admin::Read::UnknownKind(message) => {
+                    return Ok(Asked::Answer(write_answer(&call, &message)?));
+                }
+            }
+        }
+        versions::JOIN_GROUP => Request::JoinGroup(groups::read_join(
+            message!(join_group_request::JoinGroupRequestData),
+            &call,
+            header.client.as_deref(),
+        )),
+        versions::HEARTBEAT => {
+            Request::Heartbeat(groups::read_heartbeat(&message!(heartbeat_request::HeartbeatRequestData)))
+        }
+        versions::LEAVE_GROUP => Request::LeaveGroup(groups::read_leave(
+            &message!(leave_group_request::LeaveGroupRequestData),
+            &call,
+        )),
+        versions::SYNC_GROUP => {
+            match groups::read_sync(message!(sync_group_request::SyncGroupRequestData), &call) {
+                groups::ReadSync::Sync(request) => Request::SyncGroup(request),
+                groups::ReadSync::Untyped(message) => {
+                    return Ok(Asked::Answer(write_answer(&call, &message)?));
+                }
+            }
+        }
+        versions::DESCRIBE_GROUPS => Request::DescribeGroups(group_admin::read_describe(&message!(
+            describe_groups_request::DescribeGroupsRequestData
+        ))),
+        versions::LIST_GROUPS => {
+            Request::ListGroups(group_admin::read_list(&message!(list_groups_request::ListGroupsRequestData)))
+        }
         versions::API_VERSIONS => {
             message!(api_versions_request::ApiVersionsRequestData);
-            return Ok(Asked::Answer(write_answer(&call, &api_versions::answer(listener))?));
+            return Ok(Asked::Answer(write_answer(&call, &api_versions::answer(listener, version))?));
         }
         versions::CREATE_TOPICS => Request::CreateTopics(topics::read_create(
             message!(create_topics_request::CreateTopicsRequestData),
@@ -111,10 +158,36 @@ pub fn read_request(
             message!(offset_for_leader_epoch_request::OffsetForLeaderEpochRequestData),
             &mut call,
         )?),
+        versions::DESCRIBE_CONFIGS => Request::DescribeConfigs(configs::read_describe(
+            message!(describe_configs_request::DescribeConfigsRequestData),
+            &mut call,
+        )),
+        versions::ALTER_CONFIGS => Request::AlterConfigs(configs::read_alter(
+            message!(alter_configs_request::AlterConfigsRequestData),
+            &mut call,
+        )),
+        versions::INCREMENTAL_ALTER_CONFIGS => Request::IncrementalAlterConfigs(configs::read_change(
+            message!(incremental_alter_configs_request::IncrementalAlterConfigsRequestData),
+            &mut call,
+        )),
         versions::CREATE_PARTITIONS => Request::CreatePartitions(topics::read_grow(
             message!(create_partitions_request::CreatePartitionsRequestData),
             &mut call,
         )?),
+        versions::DELETE_GROUPS => Request::DeleteGroups(group_admin::read_delete(&message!(
+            delete_groups_request::DeleteGroupsRequestData
+        ))),
+        versions::ELECT_LEADERS => {
+            match elect_leaders::read(message!(elect_leaders_request::ElectLeadersRequestData), &mut call) {
+                elect_leaders::Read::Elect(request) => Request::ElectLeaders(request),
+                elect_leaders::Read::UnknownKind(message) => {
+                    return Ok(Asked::Answer(write_answer(&call, &message)?));
+                }
+            }
+        }
+        versions::OFFSET_DELETE => Request::OffsetDelete(offsets::read_delete(&message!(
+            offset_delete_request::OffsetDeleteRequestData
+        ))),
         versions::VOTE => Request::Vote(quorum::read_vote(message!(vote_request::VoteRequestData))?),
         versions::BEGIN_QUORUM_EPOCH => Request::BeginQuorumEpoch(quorum::read_begin(message!(
             begin_quorum_epoch_request::BeginQuorumEpochRequestData
@@ -151,6 +224,21 @@ pub fn read_request(
         versions::ALLOCATE_PRODUCER_IDS => Request::AllocateProducerIds(producer_ids::read_allocate(
             message!(allocate_producer_ids_request::AllocateProducerIdsRequestData),
         )?),
+        versions::CONSUMER_GROUP_HEARTBEAT => {
+            match consumer_groups::read_heartbeat(
+                &message!(consumer_group_heartbeat_request::ConsumerGroupHeartbeatRequestData),
+                &mut call,
+                header.client.as_deref(),
+            ) {
+                consumer_groups::Read::Heartbeat(request) => Request::ConsumerGroupHeartbeat(request),
+                consumer_groups::Read::Nameless(message) => {
+                    return Ok(Asked::Answer(write_answer(&call, &message)?));
+                }
+            }
+        }
+        versions::CONSUMER_GROUP_DESCRIBE => Request::ConsumerGroupDescribe(consumer_groups::read_describe(
+            &message!(consumer_group_describe_request::ConsumerGroupDescribeRequestData),
+        )),
         versions::DESCRIBE_TOPIC_PARTITIONS => Request::DescribeTopicPartitions(describe_topics::read(
             message!(describe_topic_partitions_request::DescribeTopicPartitionsRequestData),
             &mut call,
@@ -185,6 +273,25 @@ pub fn write_response(call: &Call, response: &Response, book: &Book) -> Result<B
         (versions::DESCRIBE_CLUSTER, Response::Metadata(r)) => {
             write_answer(call, &describe_cluster::answer(r, call, book))
         }
+        (versions::OFFSET_COMMIT, Response::OffsetCommit(r)) => {
+            write_answer(call, &offsets::answer_commit(r, call))
+        }
+        (versions::OFFSET_FETCH, Response::OffsetFetch(r)) => {
+            write_answer(call, &offsets::answer_fetch(r, call))
+        }
+        (versions::FIND_COORDINATOR, Response::FindCoordinator(r)) => {
+            write_answer(call, &group_admin::answer_find(r, call, book))
+        }
+        (versions::JOIN_GROUP, Response::JoinGroup(r)) => write_answer(call, &groups::answer_join(r, call)),
+        (versions::HEARTBEAT, Response::Heartbeat(r)) => write_answer(call, &groups::answer_heartbeat(*r)),
+        (versions::LEAVE_GROUP, Response::LeaveGroup(r)) => {
+            write_answer(call, &groups::answer_leave(r, call))
+        }
+        (versions::SYNC_GROUP, Response::SyncGroup(r)) => write_answer(call, &groups::answer_sync(r)),
+        (versions::DESCRIBE_GROUPS, Response::DescribeGroups(r)) => {
+            write_answer(call, &group_admin::answer_describe(r, call))
+        }
+        (versions::LIST_GROUPS, Response::ListGroups(r)) => write_answer(call, &group_admin::answer_list(r)),
         (versions::CREATE_TOPICS, Response::CreateTopics(r)) => {
             write_answer(call, &topics::answer_create(r, call))
         }
@@ -200,8 +307,26 @@ pub fn write_response(call: &Call, response: &Response, book: &Book) -> Result<B
         (versions::OFFSET_FOR_LEADER_EPOCH, Response::OffsetForLeaderEpoch(r)) => {
             write_answer(call, &offset_for_leader_epoch::answer(r, call))
         }
+        (versions::DESCRIBE_CONFIGS, Response::DescribeConfigs(r)) => {
+            write_answer(call, &configs::answer_describe(r, call))
+        }
+        (versions::ALTER_CONFIGS, Response::AlterConfigs(r)) => {
+            write_answer(call, &configs::answer_alter(r, call))
+        }
+        (versions::INCREMENTAL_ALTER_CONFIGS, Response::IncrementalAlterConfigs(r)) => {
+            write_answer(call, &configs::answer_change(r, call))
+        }
         (versions::CREATE_PARTITIONS, Response::CreatePartitions(r)) => {
             write_answer(call, &topics::answer_grow(r, call))
+        }
+        (versions::DELETE_GROUPS, Response::DeleteGroups(r)) => {
+            write_answer(call, &group_admin::answer_delete(r))
+        }
+        (versions::ELECT_LEADERS, Response::ElectLeaders(r)) => {
+            write_answer(call, &elect_leaders::answer(r, call))
+        }
+        (versions::OFFSET_DELETE, Response::OffsetDelete(r)) => {
+            write_answer(call, &offsets::answer_delete(r))
         }
         (versions::VOTE, Response::Vote(r)) => write_answer(call, &quorum::answer_vote(r)),
         (versions::BEGIN_QUORUM_EPOCH, Response::BeginQuorumEpoch(r)) => {
@@ -228,6 +353,12 @@ pub fn write_response(call: &Call, response: &Response, book: &Book) -> Result<B
         (versions::ALLOCATE_PRODUCER_IDS, Response::AllocateProducerIds(r)) => {
             write_answer(call, &producer_ids::answer_allocate(r))
         }
+        (versions::CONSUMER_GROUP_HEARTBEAT, Response::ConsumerGroupHeartbeat(r)) => {
+            write_answer(call, &consumer_groups::answer_heartbeat(r, call))
+        }
+        (versions::CONSUMER_GROUP_DESCRIBE, Response::ConsumerGroupDescribe(r)) => {
+            write_answer(call, &consumer_groups::answer_describe(r, call))
+        }
         (versions::DESCRIBE_TOPIC_PARTITIONS, Response::DescribeTopicPartitions(r)) => {
             write_answer(call, &describe_topics::answer(r, call))
         }
@@ -236,9 +367,10 @@ pub fn write_response(call: &Call, response: &Response, book: &Book) -> Result<B
 }
 
 /// Spells a request of the node `from` under the frame number `correlation`, its size before it; in
-/// `version`, or in the one that our nodes use among themselves.
+/// `version`, or in the one that our nodes use among themselves; in the last that has names for topics that are named.
 ///
-/// What the version has no field for is left out. Refuses an API that is not spoken on the wire.
+/// What the version has no field for is left out. Refuses an API that is not spoken on the wire, and a topic that is to be
+/// named and whose name nobody has told the book.
 pub fn write_request(
     from: NodeId,
     correlation: i32,
@@ -248,9 +380,23 @@ pub fn write_request(
     book: &Book,
 ) -> Result<(Bytes, Call), Refused> {
     let key = request.api().code();
-    let version = version.or_else(|| versions::between_nodes(key)).ok_or(Refused::UnknownApi { key })?;
-    let call = Call::new(key, version, correlation);
-    let name = from.to_string();
+    let version = version.or_else(|| match request {
+        // What has ids alone is for our own producers.
+        Request::Produce(r) if produce::names_topics(r) => {
+            versions::find(Listener::Broker, key).map(|spoken| spoken.last_shown)
+        }
+        _ => versions::between_nodes(key),
+    });
+    let version = version.ok_or(Refused::UnknownApi { key })?;
+    let mut call = Call::new(key, version, correlation);
+    let named = names::named(request, &book.names, &mut call)?;
+    let request = named.as_ref().unwrap_or(request);
+    let name = match request {
+        // Members' ids are made of it, and operators know them by it.
+        Request::JoinGroup(r) => r.client.to_string(),
+        Request::ConsumerGroupHeartbeat(r) => r.client.to_string(),
+        _ => from.to_string(),
+    };
     macro_rules! frame {
         ($message:expr) => {{
             let message = $message;
@@ -262,12 +408,27 @@ pub fn write_request(
         Request::Fetch(r) => frame!(fetch::spell(r, &call, session)),
         Request::ListOffsets(r) => frame!(list_offsets::spell(r, &call)),
         Request::Metadata(r) => frame!(metadata::spell(r, &call)),
+        Request::OffsetCommit(r) => frame!(offsets::spell_commit(r, &call)),
+        Request::OffsetFetch(r) => frame!(offsets::spell_fetch(r, &call)),
+        Request::FindCoordinator(r) => frame!(group_admin::spell_find(r, &call)),
+        Request::JoinGroup(r) => frame!(groups::spell_join(r, &call)),
+        Request::Heartbeat(r) => frame!(groups::spell_heartbeat(r, &call)),
+        Request::LeaveGroup(r) => frame!(groups::spell_leave(r, &call)),
+        Request::SyncGroup(r) => frame!(groups::spell_sync(r, &call)),
+        Request::DescribeGroups(r) => frame!(group_admin::spell_describe(r)),
+        Request::ListGroups(r) => frame!(group_admin::spell_list(r, &call)),
         Request::CreateTopics(r) => frame!(topics::spell_create(r)),
         Request::DeleteTopics(r) => frame!(topics::spell_delete(r, &call)),
         Request::DeleteRecords(r) => frame!(delete_records::spell(r, &call)),
         Request::InitProducerId(r) => frame!(producer_ids::spell(r, &call)),
         Request::OffsetForLeaderEpoch(r) => frame!(offset_for_leader_epoch::spell(r, &call)),
+        Request::DescribeConfigs(r) => frame!(configs::spell_describe(r)),
+        Request::AlterConfigs(r) => frame!(configs::spell_alter(r)),
+        Request::IncrementalAlterConfigs(r) => frame!(configs::spell_change(r)),
         Request::CreatePartitions(r) => frame!(topics::spell_grow(r)),
+        Request::DeleteGroups(r) => frame!(group_admin::spell_delete(r)),
+        Request::ElectLeaders(r) => frame!(elect_leaders::spell(r)),
+        Request::OffsetDelete(r) => frame!(offsets::spell_delete(r)),
         Request::Vote(r) => frame!(quorum::spell_vote(r, version, book)),
         Request::BeginQuorumEpoch(r) => frame!(quorum::spell_begin(r, book)),
         Request::EndQuorumEpoch(r) => frame!(quorum::spell_end(r, version, book)),
@@ -277,8 +438,9 @@ pub fn write_request(
         Request::BrokerRegistration(r) => frame!(brokers::spell(r, &call, book)),
         Request::BrokerHeartbeat(r) => frame!(brokers::spell_heartbeat(r)),
         Request::AllocateProducerIds(r) => frame!(producer_ids::spell_allocate(r)),
+        Request::ConsumerGroupHeartbeat(r) => frame!(consumer_groups::spell_heartbeat(r, &call)),
+        Request::ConsumerGroupDescribe(r) => frame!(consumer_groups::spell_describe(r)),
         Request::DescribeTopicPartitions(r) => frame!(describe_topics::spell(r)),
-        _ => return Err(Refused::UnknownApi { key }),
     };
     Ok((frame, call))
 }
@@ -298,7 +460,7 @@ pub fn read_response(
             kafka::$module::$ty::read(&mut frame, version)?
         };
     }
-    Ok(match call.key {
+    let mut response = match call.key {
         versions::PRODUCE => {
             Response::Produce(produce::read_answer(message!(produce_response::ProduceResponseData), call)?)
         }
@@ -312,6 +474,36 @@ pub fn read_response(
             message!(metadata_response::MetadataResponseData),
             call,
         )?),
+        versions::OFFSET_COMMIT => Response::OffsetCommit(offsets::read_commit_answer(&message!(
+            offset_commit_response::OffsetCommitResponseData
+        ))),
+        versions::OFFSET_FETCH => Response::OffsetFetch(offsets::read_fetch_answer(
+            &message!(offset_fetch_response::OffsetFetchResponseData),
+            call,
+        )),
+        versions::FIND_COORDINATOR => Response::FindCoordinator(group_admin::read_find_answer(
+            &message!(find_coordinator_response::FindCoordinatorResponseData),
+            call,
+        )?),
+        versions::JOIN_GROUP => Response::JoinGroup(groups::read_join_answer(
+            message!(join_group_response::JoinGroupResponseData),
+            call,
+        )),
+        versions::HEARTBEAT => Response::Heartbeat(groups::read_heartbeat_answer(&message!(
+            heartbeat_response::HeartbeatResponseData
+        ))),
+        versions::LEAVE_GROUP => Response::LeaveGroup(groups::read_leave_answer(&message!(
+            leave_group_response::LeaveGroupResponseData
+        ))),
+        versions::SYNC_GROUP => Response::SyncGroup(groups::read_sync_answer(message!(
+            sync_group_response::SyncGroupResponseData
+        ))),
+        versions::DESCRIBE_GROUPS => Response::DescribeGroups(group_admin::read_describe_answer(message!(
+            describe_groups_response::DescribeGroupsResponseData
+        ))),
+        versions::LIST_GROUPS => Response::ListGroups(group_admin::read_list_answer(&message!(
+            list_groups_response::ListGroupsResponseData
+        ))),
         versions::CREATE_TOPICS => Response::CreateTopics(topics::read_create_answer(
             message!(create_topics_response::CreateTopicsResponseData),
             call,
@@ -330,9 +522,29 @@ pub fn read_response(
                 offset_for_leader_epoch_response::OffsetForLeaderEpochResponseData
             ))?)
         }
+        versions::DESCRIBE_CONFIGS => Response::DescribeConfigs(configs::read_describe_answer(message!(
+            describe_configs_response::DescribeConfigsResponseData
+        ))?),
+        versions::ALTER_CONFIGS => Response::AlterConfigs(configs::read_alter_answer(&message!(
+            alter_configs_response::AlterConfigsResponseData
+        ))?),
+        versions::INCREMENTAL_ALTER_CONFIGS => {
+            Response::IncrementalAlterConfigs(configs::read_change_answer(&message!(
+                incremental_alter_configs_response::IncrementalAlterConfigsResponseData
+            ))?)
+        }
         versions::CREATE_PARTITIONS => Response::CreatePartitions(topics::read_grow_answer(message!(
             create_partitions_response::CreatePartitionsResponseData
         ))?),
+        versions::DELETE_GROUPS => Response::DeleteGroups(group_admin::read_delete_answer(&message!(
+            delete_groups_response::DeleteGroupsResponseData
+        ))),
+        versions::ELECT_LEADERS => Response::ElectLeaders(elect_leaders::read_answer(message!(
+            elect_leaders_response::ElectLeadersResponseData
+        ))),
+        versions::OFFSET_DELETE => Response::OffsetDelete(offsets::read_delete_answer(&message!(
+            offset_delete_response::OffsetDeleteResponseData
+        ))),
         versions::VOTE => {
             Response::Vote(quorum::read_vote_answer(message!(vote_response::VoteResponseData))?)
         }
@@ -361,6 +573,18 @@ pub fn read_response(
         versions::ALLOCATE_PRODUCER_IDS => Response::AllocateProducerIds(producer_ids::read_allocate_answer(
             message!(allocate_producer_ids_response::AllocateProducerIdsResponseData),
         )?),
+        versions::CONSUMER_GROUP_HEARTBEAT => {
+            Response::ConsumerGroupHeartbeat(consumer_groups::read_heartbeat_answer(
+                &message!(consumer_group_heartbeat_response::ConsumerGroupHeartbeatResponseData),
+                call,
+            ))
+        }
+        versions::CONSUMER_GROUP_DESCRIBE => {
+            Response::ConsumerGroupDescribe(consumer_groups::read_describe_answer(
+                &message!(consumer_group_describe_response::ConsumerGroupDescribeResponseData),
+                call,
+            ))
+        }
         versions::DESCRIBE_TOPIC_PARTITIONS => {
             Response::DescribeTopicPartitions(describe_topics::read_answer(
                 message!(describe_topic_partitions_response::DescribeTopicPartitionsResponseData),
@@ -368,5 +592,7 @@ pub fn read_response(
             )?)
         }
         _ => return Err(Refused::Unspeakable),
-    })
+    };
+    names::identified(&mut response, call);
+    Ok(response)
 }

@@ -9,6 +9,7 @@
 //! Whatever bytes come, nothing here panics, and nothing is allocated beyond what the frame itself can hold.
 
 mod versions;
+mod names;
 mod book;
 mod call;
 mod convert;
@@ -24,8 +25,14 @@ mod metadata;
 mod describe_cluster;
 mod describe_topics;
 mod topics;
+mod configs;
 mod delete_records;
+mod elect_leaders;
 mod producer_ids;
+mod offsets;
+mod groups;
+mod group_admin;
+mod consumer_groups;
 mod quorum;
 mod fetch_snapshot;
 mod alter_partition;
@@ -37,5 +44,6 @@ pub use book::{Book, Endpoint};
 pub use call::Call;
 pub use dispatch::{Asked, read_request, read_response, write_request, write_response};
 pub use frame::{Refused, SIZE_BYTES};
+pub use names::Names;
 pub use session::FetchSession;
 pub use versions::{Listener, between_nodes, supported};

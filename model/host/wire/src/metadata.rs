@@ -10,6 +10,7 @@ use kacrab_protocol::{
     },
 };
 use trial_model::{
+    group::OFFSETS_TOPIC,
     protocol::{
         TopicName, TopicRef,
         metadata::{MetadataRequest, MetadataResponse, PartitionMetadata, TopicMetadata},
@@ -28,11 +29,24 @@ spells!(metadata_request::MetadataRequestData, metadata_response::MetadataRespon
 
 /// Topics may be asked for by id, and be told without a name, since version 12 (KIP-516).
 const BY_ID: i16 = 12;
+/// Since this version a request says whether what it asks for may be created.
+const AUTO_CREATION: i16 = 4;
+
+fn has_id(topic: &MetadataRequestTopic) -> bool {
+    topic.topic_id != KafkaUuid::ZERO
+}
 
 pub(crate) fn read(data: MetadataRequestData, call: &mut Call) -> Result<MetadataRequest, Refused> {
+    // Before version 4 nobody could say otherwise (KIP-204).
+    let allow_auto_topic_creation = call.version < AUTO_CREATION || data.allow_auto_topic_creation;
     let topics = match data.topics {
         // Before version 1 no topics meant all of them.
         Some(topics) if topics.is_empty() && call.version == 0 => None,
+        // One id, and only ids count: clients leave the names empty beside them, or null.
+        Some(topics) if call.version >= BY_ID && topics.iter().any(has_id) => {
+            let asked = topics.into_iter().filter(has_id);
+            Some(asked.map(|topic| TopicRef::Id(call.foreign.id(topic.topic_id))).collect())
+        }
         Some(topics) => {
             let asked = topics.into_iter().map(|topic| match topic.name {
                 Some(name) => Ok(TopicRef::Name(name.as_str().into())),
@@ -43,7 +57,7 @@ pub(crate) fn read(data: MetadataRequestData, call: &mut Call) -> Result<Metadat
         }
         None => None,
     };
-    Ok(MetadataRequest { topics })
+    Ok(MetadataRequest { topics, allow_auto_topic_creation })
 }
 
 pub(crate) fn spell(request: &MetadataRequest, call: &Call) -> MetadataRequestData {
@@ -58,7 +72,8 @@ pub(crate) fn spell(request: &MetadataRequest, call: &Call) -> MetadataRequestDa
     let topics = request.topics.as_ref().map(|topics| topics.iter().map(topic).collect());
     MetadataRequestData {
         topics: if call.version == 0 { topics.or_else(|| Some(Vec::new())) } else { topics },
-        allow_auto_topic_creation: call.version < 4,
+        // Its default is what older versions mean, and they refuse anything else.
+        allow_auto_topic_creation: call.version < AUTO_CREATION || request.allow_auto_topic_creation,
         ..Default::default()
     }
 }
@@ -100,6 +115,11 @@ pub(crate) fn identify(topic: &TopicMetadata, call: &Call) -> (Option<TopicName>
     (name, id.unwrap_or(KafkaUuid::ZERO))
 }
 
+/// Whether brokers keep a topic for themselves, and clients that want everything leave it out.
+pub(crate) fn is_internal(name: &TopicName) -> bool {
+    matches!(name.as_str(), OFFSETS_TOPIC | "__transaction_state")
+}
+
 fn answer_topic(topic: &TopicMetadata, call: &Call) -> MetadataResponseTopic {
     let (name, topic_id) = identify(topic, call);
     let name = name.map(|name| string(name.as_str()));
@@ -107,7 +127,7 @@ fn answer_topic(topic: &TopicMetadata, call: &Call) -> MetadataResponseTopic {
         error_code: code(topic.error),
         name: if call.version < BY_ID { Some(name.unwrap_or_default()) } else { name },
         topic_id,
-        is_internal: false,
+        is_internal: topic.name.as_ref().is_some_and(is_internal),
         partitions: topic.partitions.iter().map(answer_partition).collect(),
         ..Default::default()
     }

@@ -32,6 +32,11 @@ const BY_ID: i16 = 13;
 /// Leader hints since version 10 (KIP-951).
 const HINTS: i16 = 10;
 
+/// Whether a request names a topic.
+pub(crate) fn names_topics(request: &ProduceRequest) -> bool {
+    request.partitions.iter().any(|it| matches!(it.partition.topic, TopicRef::Name(_)))
+}
+
 pub(crate) fn read(data: ProduceRequestData, call: &mut Call) -> Result<ProduceRequest, Refused> {
     let acks = match data.acks {
         0 => Ok(Acks::None),

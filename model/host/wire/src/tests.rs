@@ -10,7 +10,7 @@ use trial_model::{
         codec::BatchBuilder,
     },
     protocol::{
-        ErrorCode, LeaderHint, PartitionRef, Request, Response, TopicRef, alter_partition::*,
+        ErrorCode, LeaderHint, NamedPartition, PartitionRef, Request, Response, TopicRef, alter_partition::*,
         broker_heartbeat::*, broker_registration::*, fetch::*, list_offsets::*, metadata::*,
         offset_for_leader_epoch::*, produce::*, producer_ids::*, quorum::*, topics::*,
     },
@@ -21,12 +21,15 @@ use trial_model::{
 use super::*;
 use crate::versions::find;
 
+mod configs;
+mod groups;
+
 const MS: fn(u64) -> core::time::Duration = core::time::Duration::from_millis;
 
 fn book() -> Book {
     let endpoint = |port| Endpoint { host: "127.0.0.1".into(), port };
     let endpoints = [(NodeId::broker(1), endpoint(9092)), (NodeId::controller(1), endpoint(9093))];
-    Book { cluster: "lab".into(), endpoints: BTreeMap::from(endpoints) }
+    Book { cluster: "lab".into(), endpoints: BTreeMap::from(endpoints), names: Names::default() }
 }
 
 fn batch(text: &'static str) -> Batch {
@@ -47,6 +50,10 @@ fn by_id(topic: u64, partition: u32) -> PartitionRef {
     PartitionRef { topic: TopicRef::Id(TopicId(topic)), partition }
 }
 
+fn orders(partition: u32) -> NamedPartition {
+    NamedPartition { topic: "orders".into(), partition }
+}
+
 const ORDERS: TopicPartition = TopicPartition { topic: TopicId(9), partition: 2 };
 const E3: LeaderEpoch = LeaderEpoch(3);
 const B1: NodeId = NodeId::broker(1);
@@ -58,6 +65,10 @@ fn set(nodes: &[u32]) -> NodeSet {
 
 /// One request of each kind, with everything said that its last version can say.
 fn requests() -> Vec<Request> {
+    [of_logs_and_the_cluster(), groups::requests(), configs::requests()].concat()
+}
+
+fn of_logs_and_the_cluster() -> Vec<Request> {
     let partition_fetch = PartitionFetch {
         partition: by_id(9, 2),
         current_leader_epoch: Some(E3),
@@ -104,6 +115,7 @@ fn requests() -> Vec<Request> {
         }),
         Request::Metadata(MetadataRequest {
             topics: Some(vec![TopicRef::Name("a".into()), TopicRef::Name("b".into())]),
+            allow_auto_topic_creation: true,
         }),
         Request::CreateTopics(CreateTopicsRequest {
             topics: vec![
@@ -127,6 +139,11 @@ fn requests() -> Vec<Request> {
         Request::DeleteTopics(DeleteTopicsRequest { topics: vec!["a".into(), "b".into()], timeout: MS(9) }),
         Request::DeleteRecords(DeleteRecordsRequest {
             partitions: vec![(named("a", 0), Some(Offset(3))), (named("a", 1), None)],
+            timeout: MS(9),
+        }),
+        Request::ElectLeaders(ElectLeadersRequest {
+            kind: ElectionKind::Unclean,
+            partitions: Some(vec![orders(0), orders(2)]),
             timeout: MS(9),
         }),
         Request::InitProducerId(InitProducerIdRequest { current: Some((ProducerId(5), ProducerEpoch(2))) }),
@@ -206,12 +223,16 @@ fn topic_metadata() -> TopicMetadata {
         error: None,
         name: Some("a".into()),
         id: Some(TopicId(9)),
-        partitions: vec![partition_metadata()],
+        partitions: [partition_metadata()].into(),
     }
 }
 
 /// An answer to each kind of request, with everything said that its last version can say.
 fn responses() -> Vec<Response> {
+    [answers_of_logs_and_the_cluster(), groups::responses(), configs::responses()].concat()
+}
+
+fn answers_of_logs_and_the_cluster() -> Vec<Response> {
     let hint = LeaderHint { leader: Some(B1), epoch: E3 };
     let end = EpochEnd { epoch: LeaderEpoch(2), end: Offset(44) };
     let refused = ErrorCode::NotLeaderOrFollower;
@@ -279,7 +300,7 @@ fn responses() -> Vec<Response> {
                     error: Some(ErrorCode::UnknownTopicOrPartition),
                     name: None,
                     id: None,
-                    partitions: Vec::new(),
+                    partitions: [].into(),
                 },
             ],
         }),
@@ -294,6 +315,10 @@ fn responses() -> Vec<Response> {
                 (named("a", 0), Ok(Offset(3)), None),
                 (named("a", 1), Err(ErrorCode::OffsetOutOfRange), None),
             ],
+        }),
+        Response::ElectLeaders(ElectLeadersResponse {
+            error: None,
+            partitions: vec![(orders(0), Ok(())), (orders(2), Err(ErrorCode::ElectionNotNeeded))],
         }),
         Response::InitProducerId(InitProducerIdResponse { result: Ok((ProducerId(5), ProducerEpoch(2))) }),
         Response::OffsetForLeaderEpoch(OffsetForLeaderEpochResponse {
@@ -372,9 +397,18 @@ fn spoken(key: i16) -> (Listener, i16, i16) {
 /// What older versions of an API cannot say at all is not said in them.
 fn fit(request: Request, version: i16) -> Request {
     match request {
+        Request::Produce(mut produce) if version >= 13 => {
+            produce.partitions.iter_mut().for_each(|asked| asked.partition.topic = TopicRef::Id(TopicId(9)));
+            Request::Produce(produce)
+        }
         Request::Fetch(mut fetch) if version < 13 => {
             fetch.partitions.iter_mut().for_each(|asked| asked.partition = named("a", 2));
             Request::Fetch(fetch)
+        }
+        // There was only one kind (KIP-183).
+        Request::ElectLeaders(mut elect) if version < 1 => {
+            elect.kind = ElectionKind::Preferred;
+            Request::ElectLeaders(elect)
         }
         other => other,
     }
@@ -382,6 +416,10 @@ fn fit(request: Request, version: i16) -> Request {
 
 fn fit_answer(response: Response, version: i16) -> Response {
     match response {
+        Response::Produce(mut produce) if version >= 13 => {
+            produce.partitions.iter_mut().for_each(|told| told.partition.topic = TopicRef::Id(TopicId(9)));
+            Response::Produce(produce)
+        }
         Response::Fetch(mut fetch) if version < 13 => {
             fetch.partitions.iter_mut().for_each(|told| told.partition.topic = TopicRef::Name("a".into()));
             Response::Fetch(fetch)
@@ -447,6 +485,41 @@ fn requests_and_answers_survive_the_wire_in_every_version() {
     }
 }
 
+/// Version 0 has no error for all: it is told of each partition.
+#[test]
+fn an_election_that_is_refused_as_a_whole_is_refused_for_each_partition() {
+    let book = book();
+    for (version, told) in [(0, (None, 2)), (1, (Some(ErrorCode::NotController), 0))] {
+        let partitions = Some(vec![orders(0), orders(2)]);
+        let request = ElectLeadersRequest { kind: ElectionKind::Preferred, partitions, timeout: MS(9) };
+        let request = Request::ElectLeaders(request);
+        let (frame, mut call) =
+            write_request(B1, 1, &request, Some(version), &mut FetchSession::default(), &book)
+                .expect("spelled");
+        let asked = read_request(body(&frame), Listener::Broker, &mut FetchSession::default(), &book);
+        let Ok(Asked::Node { call: asked, request: read, .. }) = asked else { panic!("{asked:?}") };
+        assert_eq!(read, request);
+        let refused = ElectLeadersResponse { error: Some(ErrorCode::NotController), partitions: Vec::new() };
+        let frame = write_response(&asked, &Response::ElectLeaders(refused), &book).expect("spelled");
+        let read = read_response(&mut call, body(&frame), &mut FetchSession::default());
+        let Ok(Response::ElectLeaders(read)) = read else { panic!("{read:?}") };
+        assert_eq!((read.error, read.partitions.len()), told);
+        assert!(read.partitions.iter().all(|(_, result)| *result == Err(ErrorCode::NotController)));
+    }
+}
+
+#[test]
+fn an_election_of_no_known_kind_is_refused() {
+    use kacrab_protocol::generated::elect_leaders_response::ElectLeadersResponseData;
+    // ElectLeaders 1 of kind 7, of all partitions, within 9 ms.
+    let frame =
+        Bytes::from_static(&[0, 43, 0, 1, 0, 0, 0, 5, 0xff, 0xff, 7, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 9]);
+    let asked = read_request(frame, Listener::Broker, &mut FetchSession::default(), &book());
+    let Ok(Asked::Answer(answer)) = asked else { panic!("{asked:?}") };
+    let read = ElectLeadersResponseData::read(&mut answer.slice(8..), 1).expect("it is read");
+    assert_eq!((read.error_code, read.replica_election_results.len()), (42, 0));
+}
+
 #[test]
 fn an_unknown_version_of_api_versions_is_answered_in_version_0() {
     let frame = Bytes::from_static(&[0, 18, 0, 99, 0, 0, 0, 5, 0xff, 0xff]);
@@ -454,6 +527,29 @@ fn an_unknown_version_of_api_versions_is_answered_in_version_0() {
     let Ok(Asked::Answer(answer)) = asked else { panic!("{asked:?}") };
     // Correlation, UNSUPPORTED_VERSION, one API: 18, from 0 to 4.
     assert_eq!(answer[4..], [0, 0, 0, 5, 0, 35, 0, 0, 0, 1, 0, 18, 0, 0, 0, 4]);
+}
+
+#[test]
+fn the_features_are_told_to_whoever_can_read_them() {
+    use kacrab_protocol::generated::api_versions_response::ApiVersionsResponseData;
+    let told = |version: i16| {
+        let message = api_versions::answer(Listener::Broker, version);
+        let mut bytes = BytesMut::new();
+        message.write(&mut bytes, version).expect("it is spelled");
+        let read = ApiVersionsResponseData::read(&mut bytes.freeze(), version).expect("it is read");
+        let may_be: Vec<_> =
+            read.supported_features.iter().map(|it| (it.min_version, it.max_version)).collect();
+        let is: Vec<_> = read
+            .finalized_features
+            .iter()
+            .map(|it| (it.name.as_str().to_owned(), it.max_version_level))
+            .collect();
+        (may_be, is, read.finalized_features_epoch)
+    };
+    let is = vec![("group.version".to_owned(), 1)];
+    assert_eq!(told(2), (vec![], vec![], -1));
+    assert_eq!(told(3), (vec![], is.clone(), 0));
+    assert_eq!(told(4), (vec![(0, 1)], is, 0));
 }
 
 #[test]
@@ -502,6 +598,20 @@ fn records_that_are_no_batch_are_refused_alone() {
     assert_eq!(read.partitions, [told, spoilt]);
 }
 
+/// Without being told a version, whoever names topics is not made to speak one that has ids alone.
+#[test]
+fn who_names_a_topic_is_understood() {
+    for partition in [named("a", 0), by_id(9, 0)] {
+        let partitions = vec![PartitionProduce { partition, batch: batch("good") }];
+        let request = Request::Produce(ProduceRequest { acks: Acks::All, timeout: MS(1), partitions });
+        let (mut session, book) = (FetchSession::default(), book());
+        let (frame, _) = write_request(B1, 1, &request, None, &mut session, &book).expect("it is spelled");
+        let asked = read_request(body(&frame), Listener::Broker, &mut session, &book);
+        let Ok(Asked::Node { request: read, .. }) = asked else { panic!("{asked:?}") };
+        assert_eq!(read, request);
+    }
+}
+
 #[test]
 fn a_batch_of_no_producer_may_say_what_it_likes_of_one() {
     let mut batch = BatchBuilder::new();
@@ -542,6 +652,28 @@ fn what_stands_behind_a_message_is_let_be() {
 }
 
 #[test]
+fn topics_are_asked_for_by_their_ids_whatever_stands_beside_them() {
+    use kacrab_protocol::{
+        KafkaString, KafkaUuid,
+        generated::metadata_request::{MetadataRequestData, MetadataRequestTopic},
+    };
+    let topic = |name: Option<&str>, id: u64| MetadataRequestTopic {
+        name: name.map(|name| KafkaString::from(name.to_owned())),
+        topic_id: KafkaUuid::from_parts(0, id),
+        ..Default::default()
+    };
+    let asked = |topics: Vec<MetadataRequestTopic>| {
+        let data = MetadataRequestData { topics: Some(topics), ..Default::default() };
+        metadata::read(data, &mut Call::new(3, 13, 1)).expect("it is read").topics.unwrap_or_default()
+    };
+    // Kafka's own client leaves an empty name there.
+    let ids = [TopicRef::Id(TopicId(9)), TopicRef::Id(TopicId(11))];
+    assert_eq!(asked(vec![topic(Some(""), 9), topic(None, 11)]), ids);
+    assert_eq!(asked(vec![topic(Some("a"), 9), topic(Some("b"), 0), topic(None, 11)]), ids);
+    assert_eq!(asked(vec![topic(Some("a"), 0)]), [TopicRef::Name("a".into())]);
+}
+
+#[test]
 fn topics_are_described_page_by_page() {
     let mut topic = topic_metadata();
     topic.partitions =
@@ -574,7 +706,10 @@ fn harmless(frame: &Bytes) {
             }
         }
     }
-    for (key, version) in [(1, 17), (0, 9), (3, 12), (52, 2), (56, 3), (59, 1), (75, 0)] {
+    let of_groups = (8..=16).chain([42, 47, 68, 69]).map(|key| (key, spoken(key).2));
+    for (key, version) in
+        [(1, 17), (0, 9), (3, 12), (52, 2), (56, 3), (59, 1), (75, 0)].into_iter().chain(of_groups)
+    {
         let mut call = Call::new(key, version, 0);
         let _ = read_response(&mut call, frame.clone(), &mut FetchSession::default());
     }

@@ -13,6 +13,7 @@ use crate::{
     museum::Museum,
     protocol::{
         ErrorCode, Request, Response,
+        configs::{DescribeConfigsRequest, IncrementalAlterConfigsRequest, Operation, Resource, Source},
         list_offsets::{ListOffsetsRequest, OffsetSpec, PartitionListOffsets},
         produce::Acks,
         producer_ids::InitProducerIdRequest,
@@ -129,6 +130,29 @@ fn who_is_cut_off_leaves_the_isr_and_comes_back() {
     cluster.heal();
     cluster.wait(|cluster| cluster.has(B1, isr(3)));
     assert_eq!(base(&cluster.produced(B1, partition, Acks::All, records(1, None))), Ok(2));
+}
+
+#[test]
+fn an_answer_that_was_lost_with_a_former_leader_is_not_waited_for_when_it_leads_again() {
+    let mut config = config();
+    config.set("request.timeout.ms", "500").expect("in bounds");
+    let mut cluster = Cluster::new(1, 3, &config, Museum::CLOSED);
+    cluster.settle();
+    let partition = TopicPartition::new(cluster.create("orders", &[&[1, 2, 3]], &[]), 0);
+    for other in [NodeId::controller(1), B2, B3] {
+        cluster.cut(B1, other);
+    }
+    cluster.wait(|cluster| cluster.leader(partition).is_some_and(|(leader, _)| leader == B2));
+    cluster.run(1_000);
+    cluster.heal_unnoticed();
+    let isr =
+        |len: usize| move |event: &Event| matches!(event, Event::IsrAdopted { isr, .. } if isr.len() == len);
+    cluster.wait(|cluster| cluster.has(B2, isr(3)));
+    cluster.kill(B2);
+    cluster.wait(|cluster| cluster.leader(partition).is_some_and(|(leader, _)| leader == B1));
+    cluster.events.clear();
+    cluster.run(5_000);
+    assert!(!cluster.has(B1, isr(1)), "broker-3 follows it: {}", cluster.told(B1));
 }
 
 #[test]
@@ -327,4 +351,59 @@ fn who_does_not_fetch_is_not_let_in_again() {
     let full = |event: &Event| matches!(event, Event::IsrAdopted { isr, .. } if isr.len() == 3);
     cluster.events.clear();
     cluster.wait(|cluster| cluster.has(B1, full));
+}
+
+/// What a broker says of a topic's or a broker's key: its value, and where that stands.
+fn set_to(
+    cluster: &mut Cluster,
+    at: NodeId,
+    of: Resource,
+    key: &str,
+) -> Result<(alloc::string::String, Source), ErrorCode> {
+    let resources = alloc::vec![(of, Some(alloc::vec![key.into()]))];
+    match cluster.ask(at, Request::DescribeConfigs(DescribeConfigsRequest { resources })) {
+        Response::DescribeConfigs(mut response) => response.resources.remove(0).1.map(|mut settings| {
+            assert_eq!(settings.len(), 1, "{key}");
+            let first = settings.remove(0).said.remove(0);
+            (first.value, first.by)
+        }),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_topic_is_set_otherwise_while_it_is_written_to() {
+    let mut cluster = three();
+    let partition = TopicPartition::new(cluster.create("orders", &[&[1, 2, 3]], &[]), 0);
+    let orders = || Resource::Topic("orders".into());
+    let key = "max.message.bytes";
+    let before = set_to(&mut cluster, B2, orders(), key);
+    assert_eq!(before, Ok(("1048588".into(), Source::Default)));
+    assert_eq!(base(&cluster.produced(B1, partition, Acks::All, records(1, None))), Ok(0));
+    let change = alloc::vec![(key.into(), Operation::Set("70".into()))];
+    let request =
+        IncrementalAlterConfigsRequest { resources: alloc::vec![(orders(), change)], validate_only: false };
+    let Response::IncrementalAlterConfigs(response) =
+        cluster.ask(B2, Request::IncrementalAlterConfigs(request))
+    else {
+        panic!("another answer");
+    };
+    assert_eq!(response.resources, [(orders(), Ok(()))]);
+    cluster.run(1_000);
+    for broker in [B1, B2, B3] {
+        assert_eq!(set_to(&mut cluster, broker, orders(), key), Ok(("70".into(), Source::Topic)));
+    }
+    let refused = base(&cluster.produced(B1, partition, Acks::All, records(9, None)));
+    assert_eq!(refused, Err(ErrorCode::MessageTooLarge));
+}
+
+#[test]
+fn a_broker_tells_what_it_was_started_with_and_no_other_does() {
+    let mut cluster = three();
+    let key = "replica.lag.time.max.ms";
+    let own = set_to(&mut cluster, B1, Resource::Broker(B1), key);
+    assert_eq!(own, Ok(("1000".into(), Source::Broker)));
+    assert_eq!(set_to(&mut cluster, B1, Resource::Broker(B2), key), Err(ErrorCode::InvalidRequest));
+    let nowhere = set_to(&mut cluster, B1, Resource::Topic("nowhere".into()), "retention.ms");
+    assert_eq!(nowhere, Err(ErrorCode::UnknownTopicOrPartition));
 }

@@ -14,7 +14,7 @@ fn view(museum: Museum) -> ClusterView {
 
 fn net() -> InFlight<()> {
     let backoff = Backoff::new(Duration::from_millis(50), Duration::from_millis(50), Rng::named(1, "r"));
-    InFlight::new(Duration::from_secs(30), backoff, Rng::named(1, "n"))
+    InFlight::new(crate::machine::Channel::MAIN, Duration::from_secs(30), backoff, Rng::named(1, "n"))
 }
 
 fn ms(millis: u64) -> Instant {
@@ -30,7 +30,7 @@ fn says(id: u64, leader: u32, epoch: u32) -> MetadataResponse {
             error: None,
             name: Some("orders".into()),
             id: Some(TopicId(id)),
-            partitions: vec![PartitionMetadata {
+            partitions: [PartitionMetadata {
                 partition: 0,
                 error: None,
                 leader: Some(NodeId::broker(leader)),
@@ -38,7 +38,8 @@ fn says(id: u64, leader: u32, epoch: u32) -> MetadataResponse {
                 replicas: vec![],
                 isr: NodeSet::new(),
                 offline: NodeSet::new(),
-            }],
+            }]
+            .into(),
         }],
     }
 }
@@ -47,7 +48,7 @@ fn missing() -> MetadataResponse {
     let mut response = says(1, 1, 1);
     response.topics[0].error = Some(ErrorCode::UnknownTopicOrPartition);
     response.topics[0].id = None;
-    response.topics[0].partitions.clear();
+    response.topics[0].partitions = [].into();
     response
 }
 

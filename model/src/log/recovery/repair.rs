@@ -120,13 +120,15 @@ impl Loader {
         }
         log.seal_flushed(disk);
         if self.limit.is_none() {
+            let last = log.last_batch();
             events.push(Event::Recovered {
                 partition: self.partition,
                 start: log.start,
                 end: log.end,
                 clean: self.hints.clean,
                 cut: self.cut,
-                last_crc: log.last_crc(),
+                last_epoch: last.map(|(epoch, _)| epoch),
+                last_crc: last.map(|(_, crc)| crc),
             });
         }
         Loaded { log, topic: self.topic, cut: self.cut }

@@ -30,7 +30,7 @@ fn a_clean_start_reads_no_segment_and_forgets_nothing() {
         assert_eq!((loaded.log.end(), loaded.log.flushed()), (Offset(22), Offset(22)));
         assert_eq!(loaded.log.epochs(), before.epochs());
         assert_eq!(loaded.log.producers(), before.producers());
-        assert_eq!(loaded.log.last_crc(), before.last_crc());
+        assert_eq!(loaded.log.last_batch(), before.last_batch());
     }
     assert_eq!(bench.read(0), all);
 }

@@ -61,7 +61,10 @@ impl Plan {
     /// Reads the command line. Refuses what contradicts itself.
     pub fn of(it: &Fuzz, output: &mut Output) -> Result<Plan, Exit> {
         contradiction(it).map_err(|why| output.fail(Exit::Usage, &why))?;
-        let (scenarios, files) = scenarios(it, output)?;
+        let (mut scenarios, files) = scenarios(it, output)?;
+        if it.wire {
+            scenarios.iter_mut().for_each(|scenario| scenario.wire = Some(true));
+        }
         let canary = it.canary.then(|| CANARY.parse::<BugName>()).and_then(Result::ok);
         let planted = it.plant.iter().copied().chain(canary);
         let museum = planted.fold(Museum::default(), |museum, bug| museum.with(bug.0));
@@ -91,6 +94,8 @@ impl Plan {
             base: base(it),
             strategy: it.strategy,
             unlimited: it.unlimited,
+            groups: it.groups,
+            wire: it.wire,
             without: it.without_check.iter().map(|check| check.0).collect(),
             museum,
             shard: it.shard,
@@ -244,6 +249,8 @@ fn what(it: &Fuzz, campaign: &Campaign, new_since: Option<String>) -> What {
         strategy: if campaign.scenarios.is_empty() { campaign.strategy.to_string() } else { String::new() },
         planted: campaign.museum.bugs().map(BugName).collect(),
         unlimited: campaign.unlimited,
+        groups: campaign.groups,
+        wire: campaign.wire,
         without: campaign.without.iter().map(|check| CheckName(check)).collect(),
         canary: it.canary,
         runs: (campaign.limits.runs != u64::MAX).then_some(campaign.limits.runs),

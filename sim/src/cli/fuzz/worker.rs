@@ -48,6 +48,8 @@ pub fn main(it: &FuzzWorker, output: &mut Output) -> Exit {
         scenarios: Vec::new(),
         strategy: Manner::default(),
         unlimited: false,
+        groups: false,
+        wire: false,
         without: it.without_check.iter().map(|check| check.0).collect(),
         museum: it.plant.iter().fold(Museum::default(), |museum, bug| museum.with(bug.0)),
         shard: Shard::WHOLE,

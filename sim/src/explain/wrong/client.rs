@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use trial_model::{
     event::Event,
     log::batch::ProducerStamp,
+    protocol::ErrorCode,
     units::{LeaderEpoch, NodeId, Offset, ProducerId, TopicPartition},
 };
 
@@ -34,6 +35,8 @@ pub(super) struct Memory {
     /// What producers have sent.
     sent: BTreeMap<TopicPartition, Vec<Batch>>,
     looked_at: StepId,
+    /// When a leader last refused a batch as too large: its producer splits it, and the first part has its number.
+    too_large: BTreeMap<TopicPartition, StepId>,
     /// The ends of the logs' batches by their content's place: what was appended.
     appended: BTreeMap<(TopicPartition, ProducerId), Vec<(ProducerStamp, Offset, Offset, usize)>>,
 }
@@ -74,6 +77,9 @@ impl Memory {
             Event::LeaderStarted { partition, log_end, .. } => {
                 let of_partition = self.appended.iter_mut().filter(|((id, _), _)| id == partition);
                 of_partition.for_each(|(_, list)| list.retain(|(_, _, end, _)| end <= log_end));
+            }
+            Event::ProduceAnswered { partition, error: Some(ErrorCode::MessageTooLarge), .. } => {
+                self.too_large.insert(*partition, scene.step);
             }
             _ => {}
         }
@@ -116,9 +122,9 @@ impl Memory {
         let name = scene.name(step.node);
         let numbered = format!("sequence {} of epoch {}", stamp.base_sequence, stamp.epoch);
         // Numbers begin anew with an epoch: only within one they name a batch.
-        if let Some(other) =
-            before.iter().rev().find(|other| other.stamp == stamp && other.content != content)
-        {
+        let may_be_split = |other: &Batch| self.too_large.get(&id).is_some_and(|at| *at > other.step);
+        let same_number = before.iter().rev().find(|other| other.stamp == stamp && other.content != content);
+        if let Some(other) = same_number.filter(|other| !may_be_split(other)) {
             let at = scene.record.steps[other.step].at;
             return Some(wrong(
                 format!("{name} sent new records to {} under {numbered}", scene.part(id)),

@@ -11,6 +11,7 @@ mod replica;
 mod controller;
 mod client;
 mod omitted;
+mod group;
 
 use std::collections::BTreeMap;
 
@@ -172,7 +173,8 @@ pub fn choose(
     violation: &Violation,
     anchor: Option<usize>,
 ) -> Option<Wrong> {
-    let omitted = omitted::omitted(record, names, violation);
+    let omitted =
+        omitted::omitted(record, names, violation).or_else(|| group::omitted(record, names, violation));
     if omitted.is_some() {
         return omitted;
     }

@@ -262,7 +262,11 @@ fn cut(
     let committed = partition.high_watermark.min(replica.agreed);
     // What an unclean election gave up need not be kept.
     let given_up = partition.rules.may_be_unclean() && partition.conceded;
-    if given_up || to.max(partition.trunk.start) >= committed {
+    // Who still follows an earlier leader did not count when a later one committed, and that one may have another
+    // record there.
+    let earlier =
+        id.is_metadata() && partition.moved.as_ref().is_some_and(|moved| moved.epoch > replica.epoch);
+    if given_up || earlier || to.max(partition.trunk.start) >= committed {
         return None;
     }
     let against = scene.marks.get(&id).copied();

@@ -76,6 +76,12 @@ pub struct What {
     pub planted: Vec<BugName>,
     /// Whether drawn clusters have any number of faults at once.
     pub unlimited: bool,
+    /// Whether every drawn cluster has consumer groups.
+    #[serde(default)]
+    pub groups: bool,
+    /// Whether messages go through Kafka's frames.
+    #[serde(default)]
+    pub wire: bool,
     /// The checks that did not look.
     pub without: Vec<CheckName>,
     /// Whether they were planted to be found.
@@ -324,6 +330,8 @@ pub(crate) mod tests {
                 strategy: String::new(),
                 planted: Vec::new(),
                 unlimited: false,
+                groups: false,
+                wire: false,
                 without: Vec::new(),
                 canary: false,
                 runs: Some(2_000),

@@ -5,6 +5,7 @@
 
 mod config;
 mod faults;
+mod groups;
 mod properties;
 mod topology;
 mod triggers;
@@ -57,14 +58,6 @@ impl<'a> Checker<'a> {
         {
             let title = format!("`{name}` cannot name a directory of results");
             self.wrong(self.root.key("name"), title, "letters, digits, `.`, `_`, `-`, and `/` between parts");
-        }
-        if scenario.wire == Some(true) {
-            let problem = Problem::new(
-                "this trial has no codec to send messages through",
-                self.root.key("wire").bytes(),
-                "not built in",
-            );
-            self.tell(problem.with_help("leave `wire` out: messages travel as values".to_string()));
         }
         for (i, bug) in scenario.plant.iter().enumerate() {
             if scenario.plant[..i].contains(bug) {
@@ -143,6 +136,10 @@ impl<'a> Checker<'a> {
         if it.topic == "__cluster_metadata" && it.partition == 0 {
             return;
         }
+        // The brokers make the topic of the groups, once there is one.
+        if it.topic == trial_model::group::OFFSETS_TOPIC && !groups::names(self).is_empty() {
+            return;
+        }
         let Some(most) = self.most_partitions(&it.topic) else {
             let names = self.topic_names();
             let problem =
@@ -181,6 +178,15 @@ impl<'a> Checker<'a> {
             Selector::Broker(nth) => ("broker", *nth, brokers, "brokers"),
             Selector::Controller(nth) => ("controller", *nth, controllers, "controllers"),
             Selector::Client(name) => return self.needs_client(name, at, title),
+            Selector::Coordinator(group) => {
+                let groups = groups::names(self);
+                if !groups.contains(&group.as_str()) {
+                    let help = suggest(group, groups);
+                    let title = format!("{title}no consumer is in a group `{group}`");
+                    self.tell(Problem::new(title, at.bytes(), "unknown group").with_help(help));
+                }
+                return;
+            }
             Selector::StandbyController if controllers == 1 => {
                 let title = format!("{title}the only controller is always the active one");
                 return self.wrong(at, title, "nobody");

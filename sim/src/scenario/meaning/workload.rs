@@ -2,7 +2,7 @@
 
 use trial_model::config::{BrokerConfig, ConsumerConfig, ProducerConfig};
 
-use super::{Checker, Problem, config, topology};
+use super::{Checker, Problem, config, groups, topology};
 use crate::scenario::{
     file::{Acks, Actor, Admin, AdminAction, Consumer, ConsumerAction, Producer},
     text::Place,
@@ -178,7 +178,9 @@ fn over(it: &mut Checker<'_>, at: Place<'_>, time: Span, title: &str) {
 fn check_consumer(it: &mut Checker<'_>, consumer: &Consumer, at: Place<'_>) {
     let name = &consumer.name;
     let title = format!("`{name}` cannot read: ");
+    groups::check(it, consumer, at);
     match (&consumer.topic, &consumer.partitions) {
+        _ if consumer.group.is_some() => {}
         (Some(_), Some(_)) => {
             let problem = Problem::new(
                 format!("`{name}` says twice what it reads"),
@@ -226,6 +228,10 @@ fn check_consumer(it: &mut Checker<'_>, consumer: &Consumer, at: Place<'_>) {
             | ConsumerAction::EndOffset(of) => {
                 some_partitions(it, of.partitions.as_deref(), arguments, &title)
             }
+            ConsumerAction::Commit(_) | ConsumerAction::Unsubscribe(_) | ConsumerAction::Subscribe(_) => {
+                groups::needs_group(it, consumer, here.key("do"));
+            }
+            ConsumerAction::Stall(_) => {}
         }
     }
 }

@@ -24,6 +24,7 @@ use trial_model::{
     time::Timestamp,
     units::{NodeId, Offset},
 };
+use trial_serve::Layout;
 use trial_wire::{Book, FetchSession, read_response, write_request};
 
 pub type Error = Box<dyn std::error::Error + Send + Sync>;
@@ -32,6 +33,19 @@ pub type Tested<T = ()> = Result<T, Error>;
 /// For how long it insists.
 const PATIENCE: Duration = Duration::from_secs(60);
 const REST: Duration = Duration::from_millis(50);
+
+/// A cluster where nobody waits nine seconds for a dead leader's successor.
+pub fn brisk(brokers: u32, controllers: u32) -> Layout {
+    let mut layout = Layout::of(brokers, controllers);
+    for broker in layout.brokers.values_mut() {
+        broker.broker_heartbeat_interval_ms = Duration::from_millis(100);
+        broker.broker_session_timeout_ms = Duration::from_millis(1_000);
+    }
+    for controller in layout.controllers.values_mut() {
+        controller.broker_session_timeout_ms = Duration::from_millis(1_000);
+    }
+    layout
+}
 
 pub fn batch(values: &[&str]) -> Batch {
     stamped(values, None)
@@ -55,7 +69,10 @@ pub fn values(batch: &Batch) -> Vec<String> {
 }
 
 pub struct Client {
+    /// Of all brokers, in order.
     addresses: Vec<String>,
+    /// Those that are asked when anybody will do.
+    anybody: Vec<String>,
     streams: HashMap<String, TcpStream>,
     book: Book,
     next: i32,
@@ -63,8 +80,13 @@ pub struct Client {
 
 impl Client {
     pub fn new(bootstrap: &str) -> Client {
-        let addresses = bootstrap.split(',').map(str::to_owned).collect();
-        Client { addresses, streams: HashMap::new(), book: Book::default(), next: 0 }
+        Client::by_number(bootstrap, bootstrap)
+    }
+
+    /// One that asks only some of the brokers about the cluster.
+    pub fn by_number(all: &str, some: &str) -> Client {
+        let [addresses, anybody] = [all, some].map(|text| text.split(',').map(str::to_owned).collect());
+        Client { addresses, anybody, streams: HashMap::new(), book: Book::default(), next: 0 }
     }
 
     /// The address of a broker: they are listed in order.
@@ -104,7 +126,7 @@ impl Client {
     pub async fn ask_anybody(&mut self, request: &Request) -> Tested<Response> {
         let started = tokio::time::Instant::now();
         loop {
-            for address in self.addresses.clone() {
+            for address in self.anybody.clone() {
                 if let Ok(response) = self.ask(&address, request).await {
                     return Ok(response);
                 }
@@ -118,7 +140,10 @@ impl Client {
 
     pub async fn metadata(&mut self, topic: &str) -> Tested<MetadataResponse> {
         let topics = Some(vec![TopicRef::Name(topic.into())]);
-        match self.ask_anybody(&Request::Metadata(MetadataRequest { topics })).await? {
+        match self
+            .ask_anybody(&Request::Metadata(MetadataRequest { topics, allow_auto_topic_creation: false }))
+            .await?
+        {
             Response::Metadata(response) => Ok(response),
             _ => Err("another answer".into()),
         }
