@@ -179,9 +179,20 @@ def taken(members, count):
     return values
 
 
+# What this client hands to whoever asks while a coordinator moves: it looks for the new one, and asks again only when asked.
+MOVES = (KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_NOT_AVAILABLE, KafkaError.COORDINATOR_LOAD_IN_PROGRESS)
+
+
 def committed(it):
-    partitions = it.committed([TopicPartition(GROUPED, partition) for partition in range(3)], TIMEOUT)
-    return [partition.offset for partition in partitions]
+    end = time.monotonic() + TIMEOUT
+    while True:
+        try:
+            partitions = it.committed([TopicPartition(GROUPED, partition) for partition in range(3)], TIMEOUT)
+            return [partition.offset for partition in partitions]
+        except KafkaException as error:
+            if error.args[0].code() not in MOVES or time.monotonic() > end:
+                raise
+            time.sleep(0.1)
 
 
 def goes_on():

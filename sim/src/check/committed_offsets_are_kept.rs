@@ -84,6 +84,24 @@ mod tests {
         assert_eq!(bench.fired(), 0);
     }
 
+    /// Whoever leads next may have copied it from the old leader, before it heard of any other.
+    #[test]
+    fn what_a_coordinator_takes_that_has_been_replaced_may_be_told_or_not() {
+        for told in [None, Some(10)] {
+            let mut bench = Bench::of(INFO.name);
+            bench.coordinates(1, 4).group(1, 4, GroupState::Stable, 5, &[C1]).coordinates(2, 5);
+            bench.accepts(1, 4, C1, 5, 10).coordinates(3, 6).committed_asked(C9).committed_told(C9, told);
+            assert_eq!(bench.fired(), 0);
+            bench.committed_asked(C9).committed_told(C9, Some(7));
+            assert_eq!(bench.fired(), 1);
+        }
+        let mut bench = Bench::of(INFO.name);
+        bench.coordinates(1, 4).group(1, 4, GroupState::Stable, 5, &[C1]).coordinates(2, 5);
+        bench.accepts(1, 4, C1, 5, 10).committed_asked(C9).committed_told(C9, Some(10));
+        bench.committed_asked(C9).committed_told(C9, None);
+        assert_eq!(bench.fired(), 1, "once it was told, it is there");
+    }
+
     #[test]
     fn who_never_committed_is_nowhere() {
         let mut bench = Bench::of(INFO.name);

@@ -62,6 +62,18 @@ mod tests {
         assert_eq!(bench.fired(), 1);
     }
 
+    /// Broker 2, elected uncleanly, begins when broker 1 has been elected again, and broker 3 follows it.
+    #[test]
+    fn who_follows_a_leader_whose_time_is_over_may_have_what_it_has() {
+        for (unclean, fired) in [(true, 0), (false, 1)] {
+            let mut bench = Bench::with(INFO.name, |setup| setup.topic_defaults.unclean = true).begun();
+            bench.replicated(0, 1, 7, &[4]).hw(1, 1, 1, &[1, 4]);
+            bench.elected(2, 2, &[2], unclean).elected(1, 3, &[1], true).leads(2, 2);
+            bench.append(b(2), Leader, 0, 2, 9).append(b(3), Follower, 0, 2, 9).hw(2, 2, 1, &[2]).adopt(3, 2, 1);
+            assert_eq!(bench.fired(), fired);
+        }
+    }
+
     #[test]
     fn an_older_high_watermark_is_well() {
         let mut bench = Bench::of(INFO.name).begun();

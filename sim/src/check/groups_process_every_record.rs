@@ -3,7 +3,7 @@
 use trial_model::units::{GroupId, Offset};
 
 use super::{Check, CheckInfo, Found, Hears, Name, Scene, acked_records_are_readable::is_deleted, safety};
-use crate::mirror::groups::{Group, Progress};
+use crate::mirror::groups::{Commit, Group, Progress};
 
 pub(super) const INFO: CheckInfo = safety(
     "groups_process_every_record",
@@ -42,7 +42,8 @@ fn commits_after(scene: Scene<'_>, group: &GroupId) -> bool {
 
 impl GroupsProcessEveryRecord {
     fn look(&self, scene: Scene<'_>, group: &Group, progress: &Progress, found: &mut Found) {
-        let Some(last) = progress.commits.iter().rev().find(|commit| !commit.forgotten) else { return };
+        let stands = |commit: &&Commit| !commit.forgotten && !commit.doubtful;
+        let Some(last) = progress.commits.iter().rev().find(stands) else { return };
         let Some(place) = scene.history.partitions.iter().position(|it| it.id == progress.partition) else {
             return;
         };

@@ -163,6 +163,26 @@ mod tests {
     }
 
     #[test]
+    fn a_controller_learns_of_a_death_before_the_logs_are_read_back() {
+        for (state, fired) in [(Some(BrokerState::Recovery), 0), (None, 1)] {
+            let mut bench = Bench::with(INFO.name, |setup| {
+                setup.elr = true;
+                setup.topic_defaults.min_insync = 2;
+            });
+            bench = bench.begun();
+            bench.replicated(0, 1, 7, &[2, 3]).hw(1, 1, 1, &[1, 2, 3]).shrink(1, 1, &[1, 2]);
+            for nth in 1..=2 {
+                bench.stop(b(nth), Stop::PowerLoss).start(b(nth));
+                if let Some(state) = state {
+                    bench.say(b(nth), Event::BrokerStateChanged { state });
+                }
+            }
+            bench.elected(2, 2, &[2], true).recovered(2, 0, None).leads(2, 2);
+            assert_eq!(bench.fired(), fired);
+        }
+    }
+
+    #[test]
     fn who_dies_on_its_way_into_the_isr_counts_as_dead() {
         let mut bench = Bench::with(INFO.name, |setup| {
             setup.elr = true;

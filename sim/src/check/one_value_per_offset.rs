@@ -142,12 +142,26 @@ mod tests {
 
     /// It hears of its first election when it has been elected once more, or another has.
     #[test]
-    fn what_is_lost_by_who_is_elected_twice_before_it_hears_of_it_is_lost() {
-        for (last, fired) in [(2, 0), (3, 1)] {
+    fn what_is_lost_by_who_is_elected_uncleanly_and_hears_of_it_late_is_lost() {
+        for (unclean, last, fired) in [(true, 2, 0), (true, 3, 0), (false, 3, 1)] {
             let mut bench = Bench::with(INFO.name, |setup| setup.topic_defaults.unclean = true).begun();
             bench.send(P1, 0).send(P1, 1).replicated(0, 1, 7, &[3]).hw(1, 1, 1, &[1, 3]).read(C1, 0, P1, 0);
-            bench.wait(1).elected(2, 2, &[2], true).elected(last, 4, &[last], last == 2).leads(2, 2);
+            bench.wait(1).elected(2, 2, &[2], unclean).elected(last, 4, &[last], last == 2).leads(2, 2);
             bench.append(b(2), Leader, 0, 2, 9).hw(2, 2, 1, &[2]).read(C9, 0, P1, 1);
+            assert_eq!(bench.fired(), fired);
+        }
+    }
+
+    /// Broker 2 is elected, and hears of it when broker 1 has been elected again, which has what was committed before.
+    #[test]
+    fn what_is_committed_by_who_begins_when_another_has_been_elected_is_lost() {
+        for (unclean, behind, fired) in [(true, true, 0), (false, true, 1), (true, false, 1)] {
+            let mut bench = Bench::with(INFO.name, |setup| setup.topic_defaults.unclean = true).begun();
+            bench.send(P1, 0).send(P1, 1);
+            bench.replicated(0, 1, 7, if behind { &[3] } else { &[2, 3] }).hw(1, 1, 1, &[1, 3]).read(C1, 0, P1, 0);
+            bench.wait(1).elected(2, 2, &[2], unclean).elected(1, 3, &[1], true).leads(2, 2);
+            let next = u64::from(!behind);
+            bench.append(b(2), Leader, next, 2, 9).hw(2, 2, next + 1, &[2]).read(C9, 0, P1, 1);
             assert_eq!(bench.fired(), fired);
         }
     }

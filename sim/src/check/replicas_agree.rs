@@ -46,11 +46,7 @@ impl Check for ReplicasAgree {
             Some(epoch) => partition.lawful(epoch),
             None => partition.losses.is_empty(),
         };
-        // Elected uncleanly, it need not have what it lacks, although the next was elected before it began to lead
-        // and nothing was given up in its favour.
-        let elected = |epoch| partition.elected.iter().any(|it| it.epoch == epoch && it.unclean);
-        let unclean = partition.rules.may_be_unclean() && epoch.is_some_and(elected);
-        if own.base >= to || !lawful || unclean {
+        if own.base >= to || !lawful {
             return;
         }
         let node = scene.node;

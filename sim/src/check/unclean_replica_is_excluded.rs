@@ -54,9 +54,7 @@ impl Check for UncleanReplicaIsExcluded {
             }
             Event::IsrExpanded { partition, state, from, .. } => {
                 if let Some(partition) = scene.cluster.partition(*partition) {
-                    // Whoever was elected uncleanly is alone in sync: it did not catch up, and need not have.
-                    let alone = state.leader.filter(|_| partition.conceded);
-                    for member in state.isr.minus(from).iter().filter(|member| Some(*member) != alone) {
+                    for member in state.isr.minus(from).iter() {
                         look(scene, partition, member, "joins the ISR", found);
                     }
                 }
@@ -69,7 +67,9 @@ impl Check for UncleanReplicaIsExcluded {
 fn look(scene: Scene<'_>, partition: &Partition, node: NodeId, what: &str, found: &mut Found) {
     // Until it has registered in its new life, the controller cannot know.
     let Some(replica) = partition.replica(node).filter(|_| scene.cluster.serves(node)) else { return };
+    // Whoever was elected uncleanly is alone in sync: it did not catch up, and need not have.
     if partition.deleted
+        || partition.is_conceded_to(node)
         || scene.forgives(partition)
         || !replica.lossy
         || replica.opaque
@@ -131,6 +131,16 @@ mod tests {
         let mut bench = lossy(true);
         bench.elected(3, 4, &[3], true).expand(3, 4, &[2, 3]);
         assert_eq!(bench.fired(), 1, "it did not catch up with the one that was elected");
+    }
+
+    /// It is fenced and let in again before it hears of its election.
+    #[test]
+    fn whoever_was_elected_uncleanly_may_come_back_as_it_left() {
+        for (unclean, fired) in [(true, 0), (false, 1)] {
+            let mut bench = lossy(true);
+            bench.elected(if unclean { 2 } else { 3 }, 4, &[2], true).unfence(2);
+            assert_eq!(bench.fired(), fired);
+        }
     }
 
     #[test]

@@ -22,6 +22,9 @@ pub struct Commit {
     pub coordinator: LeaderEpoch,
     /// Whether it says that there is none any more.
     pub forgotten: bool,
+    /// Whether who took it had been replaced, and nobody was told of it yet: it is there only if whoever leads next had
+    /// it before it heard of the new leader.
+    pub doubtful: bool,
 }
 
 /// What is known of a group's progress in one partition.
@@ -420,12 +423,17 @@ impl Groups {
 
     fn progress(&mut self, now: Instant, node: NodeId, event: &Event) {
         match event {
-            // What a coordinator of before takes is never committed.
-            Event::OffsetAccepted { by, coordinator, .. } if self.is_former(*by, *coordinator) => {}
-            Event::OffsetAccepted { group, partition, offset, member, coordinator, .. } => {
+            Event::OffsetAccepted { group, partition, offset, member, by: log, coordinator, .. } => {
                 let by = self.group(group).and_then(|it| it.node_of(member));
-                let commit =
-                    Commit { offset: *offset, by, at: now, coordinator: *coordinator, forgotten: false };
+                let doubtful = self.is_former(*log, *coordinator);
+                let commit = Commit {
+                    offset: *offset,
+                    by,
+                    at: now,
+                    coordinator: *coordinator,
+                    forgotten: false,
+                    doubtful,
+                };
                 let progress = self.of(group, *partition);
                 progress.commits.push(commit);
             }
@@ -436,6 +444,7 @@ impl Groups {
                     at: now,
                     coordinator: LeaderEpoch::default(),
                     forgotten: true,
+                    doubtful: false,
                 };
                 let progress = self.of(group, *partition);
                 progress.commits.push(commit);
@@ -465,7 +474,9 @@ impl Groups {
                 progress.moved.retain(|moved| {
                     moved.node != node || (nth > 0 && nth <= moved.sent) || moved.from == Some(*offset)
                 });
-                let taken = |it: &Commit| it.by == Some(node) && it.offset == *offset && !it.forgotten;
+                let taken = |it: &Commit| {
+                    it.by == Some(node) && it.offset == *offset && !it.forgotten && !it.doubtful
+                };
                 if let Some(at) = progress.commits.iter().rposition(taken) {
                     progress.acked = progress.acked.max(at + 1);
                 }
@@ -483,6 +494,7 @@ impl Groups {
                 progress.asked.retain(|(asker, _)| *asker != node);
                 let told = |it: &Commit| Some(it.offset) == *offset && !it.forgotten;
                 if let Some(at) = progress.commits.iter().rposition(told) {
+                    progress.commits[at].doubtful = false;
                     progress.acked = progress.acked.max(at + 1);
                 }
             }

@@ -450,7 +450,8 @@ impl Cluster {
                 if let Some(broker) = self.broker_mut(node) {
                     broker.state = Some(*state);
                 }
-                if *state == BrokerState::Starting {
+                // It registers while it still reads its logs back.
+                if matches!(state, BrokerState::Recovery | BrokerState::Starting) {
                     self.partitions.iter_mut().for_each(|partition| partition.registers(node));
                 }
             }

@@ -18,6 +18,8 @@ pub struct Elected {
     pub leader: Option<NodeId>,
     /// Whether the leader was not known to have everything.
     pub unclean: bool,
+    /// Whether nobody was known to have everything, as so many had died.
+    pub pardoned: bool,
 }
 
 /// A broker that began to lead.
@@ -132,6 +134,9 @@ pub struct Partition {
     pub regime: Option<LeaderEpoch>,
     /// What was lost when such an epoch began, if only what an earlier leader commits still; the newest, in order.
     reigns: Vec<Loss>,
+    /// Where those parted from what is committed who were elected uncleanly and began only when another had been: what
+    /// they commit is lost with them; the newest, in order.
+    late: Vec<Loss>,
     /// Whether somebody was elected because all who were known to have everything died uncleanly, so many as
     /// `min.insync.replicas` at least, and has not led yet.
     pub pardon: bool,
@@ -169,6 +174,7 @@ impl Partition {
             moved: None,
             regime: None,
             reigns: Vec::new(),
+            late: Vec::new(),
             pardon: false,
             conceded: false,
             losses: Vec::new(),
@@ -224,9 +230,16 @@ impl Partition {
         self.truth.as_ref().is_some_and(|state| state.leader == Some(node) && state.leader_epoch == epoch)
     }
 
-    /// Whether what is said in `epoch` counts: no loss has been adopted since.
+    /// Whether what is said in `epoch` counts: no loss has been adopted since, nor before it began.
     pub fn lawful(&self, epoch: LeaderEpoch) -> bool {
         self.regime.is_none_or(|regime| epoch >= regime)
+            && !self.late.iter().any(|late| late.by.epoch == epoch)
+    }
+
+    /// Whether `node` was elected uncleanly last, and nobody has led since: it need not have what the others have.
+    pub fn is_conceded_to(&self, node: NodeId) -> bool {
+        let last = self.elected.iter().rev().find(|elected| elected.unclean);
+        self.conceded && last.is_some_and(|last| last.leader == Some(node))
     }
 
     /// Everybody whom the controller may elect without asking: the ISR and the ELR.
@@ -264,7 +277,8 @@ impl Partition {
 
     /// Takes the controller's word. `serving` are those of the ISR who run as the process that is registered.
     pub(super) fn told(&mut self, at: Instant, state: &PartitionState, unclean: bool, serving: &NodeSet) {
-        self.pardon |= unclean && self.is_exhausted();
+        let pardoned = unclean && self.is_exhausted();
+        self.pardon |= pardoned;
         self.conceded |= unclean;
         if let Some(before) = &self.truth {
             for replica in self.replicas.iter_mut().filter(|replica| replica.unclean) {
@@ -276,7 +290,7 @@ impl Partition {
             }
         }
         if self.elected.last().is_none_or(|last| last.epoch < state.leader_epoch) {
-            self.elected.push(Elected { epoch: state.leader_epoch, leader: state.leader, unclean });
+            self.elected.push(Elected { epoch: state.leader_epoch, leader: state.leader, unclean, pardoned });
             if self.elected.len() > 256 {
                 self.elected.remove(0);
             }
@@ -287,10 +301,14 @@ impl Partition {
 
     pub(super) fn announce(&mut self, moved: Moved) {
         self.grown.clear();
-        if !self.deleted && !self.lawful(moved.epoch) {
-            self.strays(&moved);
+        if self.deleted {
+            return;
         }
-        if self.deleted || !self.lawful(moved.epoch) || moved.to <= self.high_watermark {
+        if !self.lawful(moved.epoch) {
+            self.strays(&moved);
+            return;
+        }
+        if moved.to <= self.high_watermark {
             return;
         }
         let grown = &mut self.grown;
@@ -312,10 +330,13 @@ impl Partition {
         }
     }
 
-    /// A leader goes on that has not heard of an election in which committed records were given up.
+    /// A leader goes on that has not heard of an election in which committed records were given up, or begins in one
+    /// when another has been elected.
     fn strays(&mut self, moved: &Moved) {
+        let late = self.late.iter().find(|late| late.by.epoch == moved.epoch);
         // The first that ended its reign lacked what it commits; later ones may have begun behind that.
-        let ended = self.reigns.iter().find(|reign| reign.by.epoch > moved.epoch).copied();
+        let ended = || self.reigns.iter().find(|reign| reign.by.epoch > moved.epoch);
+        let ended = late.or_else(ended).copied();
         let Some(reign) = ended.filter(|reign| moved.to > reign.from) else { return };
         let noted = self.losses.iter().rposition(|loss| loss.by == reign.by);
         if noted.is_none() && self.losses.len() < 64 {
@@ -362,6 +383,9 @@ impl Partition {
                 }
             }
         }
+        if !newest {
+            self.begins_late(by);
+        }
         if newest && high_watermark > self.high_watermark {
             // What it takes to be committed it will tell its followers.
             let moved = Moved {
@@ -379,6 +403,21 @@ impl Partition {
         self.leaderships.push(by);
         if self.leaderships.len() > 256 {
             self.leaderships.remove(0);
+        }
+    }
+
+    /// Somebody leads whose time is over. If it was elected uncleanly, and that is allowed, it need not have what is
+    /// committed, and what it commits is no more than what it has given up: others have something else there, or nothing.
+    fn begins_late(&mut self, by: Leadership) {
+        let Some(&Elected { unclean: true, pardoned, .. }) = self.election(by.epoch) else { return };
+        let Some(replica) = self.replica(by.node) else { return };
+        if !pardoned && !self.rules.may_be_unclean() {
+            return;
+        }
+        let (from, deleted, lossy) = (replica.agreed, self.trunk.start, self.lossy());
+        self.late.push(Loss { by, from, to: from, deleted, unclean: true, pardoned, lossy, strayed: None });
+        if self.late.len() > 64 {
+            self.late.remove(0);
         }
     }
 
