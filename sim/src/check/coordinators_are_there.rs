@@ -33,7 +33,7 @@ impl Check for CoordinatorsAreThere {
             let Some(state) = &partition.truth else { continue };
             let (Some(leader), epoch) = (state.leader, state.leader_epoch) else { continue };
             let hosted = cluster.groups.hosted.iter().any(|it| {
-                it.active && it.partition == partition.id && it.node == leader && it.epoch == epoch
+                it.until.is_none() && it.partition == partition.id && it.node == leader && it.epoch == epoch
             });
             if !hosted {
                 let what = format!("nobody looks after the groups of {}", cluster.called(partition.id));

@@ -26,15 +26,17 @@ impl Check for FencedMembersWereReplaced {
             return;
         };
         let Some(group) = scene.cluster.groups.group(id) else { return };
-        let Some((instance, ..)) = group.instances.iter().rev().find(|(_, known, _)| known == member) else {
-            return;
-        };
+        let Some(instance) = group.instances.iter().rev().find(|it| it.member == *member) else { return };
         // Who joined at a coordinator that died before it wrote that down, or was none any more, was never known.
         if !group.written.contains(member) {
             return;
         }
-        let newest = group.instances.iter().rev().find(|(known, ..)| known == instance);
-        if newest.is_none_or(|(_, newest, _)| newest != member) || scene.forgives_group(id) {
+        let newest = group.instances.iter().rev().find(|it| it.name == instance.name);
+        if newest.is_none_or(|newest| newest.member != *member) || scene.forgives_group(id) {
+            return;
+        }
+        // Who answers may have been replaced before the member joined, and know its former process only.
+        if scene.cluster.groups.is_mistaken_for(group, instance) {
             return;
         }
         let node = scene.node;
@@ -42,8 +44,8 @@ impl Check for FencedMembersWereReplaced {
             (
                 format!("{} is fenced by its own former process", Name(n, node)),
                 vec![
-                    ("member", format!("{member}, as {instance} in {id}")),
-                    ("wrong", format!("nobody has joined as {instance} since")),
+                    ("member", format!("{member}, as {} in {id}", instance.name)),
+                    ("wrong", format!("nobody has joined as {} since", instance.name)),
                 ],
             )
         });
@@ -52,7 +54,7 @@ impl Check for FencedMembersWereReplaced {
 
 #[cfg(test)]
 mod tests {
-    use trial_model::event::{Event, MembershipEnd};
+    use trial_model::{event::{Event, MembershipEnd}, units::LeaderEpoch};
 
     use super::{super::testing::*, INFO};
 
@@ -80,6 +82,25 @@ mod tests {
         stable(&mut bench);
         fenced(&mut bench);
         assert_eq!(bench.fired(), 1);
+    }
+
+    /// Broker 1 has not heard that broker 2 looks after the group, and knows the member's former process.
+    #[test]
+    fn a_coordinator_that_was_replaced_may_know_the_former_process_only() {
+        for (unloaded, fired) in [(false, 0), (true, 1)] {
+            let mut bench = Bench::of(INFO.name);
+            added(&mut bench, C9);
+            bench.coordinates(1, 4).group(1, 4, trial_model::event::GroupState::Stable, 1, &[C9]);
+            bench.coordinates(2, 5);
+            if unloaded {
+                bench.say(b(1), Event::CoordinatorUnloaded { partition: G, epoch: LeaderEpoch(4) });
+            }
+            bench.wait(1);
+            added(&mut bench, C1);
+            bench.group(2, 5, trial_model::event::GroupState::Stable, 2, &[C1]);
+            fenced(&mut bench);
+            assert_eq!(bench.fired(), fired);
+        }
     }
 
     #[test]

@@ -42,7 +42,7 @@ impl Check for OneCoordinatorPerGroup {
             }
             Event::OffsetAccepted { group, by, coordinator, .. } => {
                 let serves = |it: &&crate::mirror::groups::Hosted| {
-                    it.partition == *by && it.epoch == *coordinator && it.node == node && it.active
+                    it.partition == *by && it.epoch == *coordinator && it.node == node && it.until.is_none()
                 };
                 if hosted.iter().any(|it| serves(&it)) {
                     return;

@@ -169,8 +169,8 @@ pub struct Group {
     pub members: Vec<MemberId>,
     /// Whose process each member was, as far as was heard.
     pub nodes: Vec<(MemberId, NodeId)>,
-    /// Which member, and whose process, each `group.instance.id` was, as they came.
-    pub instances: Vec<(InstanceId, MemberId, NodeId)>,
+    /// Which member each `group.instance.id` was, as they came.
+    pub instances: Vec<Instance>,
     /// Who was ever in it while it was stable: whose membership is written down.
     pub written: Vec<MemberId>,
     /// Who was in the newest generations, by each of its coordinators: two that do not know of each other may count
@@ -190,6 +190,17 @@ pub struct Group {
     pub progress: Vec<Progress>,
     /// Where each partition stands among these.
     places: Lookup<TopicPartition, u32>,
+}
+
+/// A member of a group by its `group.instance.id`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Instance {
+    /// Which.
+    pub name: InstanceId,
+    /// The member.
+    pub member: MemberId,
+    /// When it was added.
+    pub at: Instant,
 }
 
 /// What a process owns as a member.
@@ -218,8 +229,8 @@ pub struct Hosted {
     pub epoch: LeaderEpoch,
     /// Which broker.
     pub node: NodeId,
-    /// Whether it still does.
-    pub active: bool,
+    /// Until when; nothing as long as it does.
+    pub until: Option<Instant>,
 }
 
 /// Everything that is known of groups.
@@ -258,6 +269,23 @@ impl Groups {
         self.hosted.iter().any(|it| it.partition == by && it.epoch > epoch)
     }
 
+    /// Whether a coordinator of before, which did not know that it had been replaced when `instance` joined, takes
+    /// another for the one that has its name.
+    pub fn is_mistaken_for(&self, group: &Group, instance: &Instance) -> bool {
+        let other = |member: &MemberId| {
+            let known = group.instances.iter().find(|it| it.member == *member);
+            known.is_some_and(|it| it.name == instance.name && it.member != instance.member)
+        };
+        let mut former = self.hosted.iter().filter(|it| {
+            it.partition == group.coordinator.0
+                && it.epoch < group.coordinator.1
+                && it.until.is_none_or(|until| until > instance.at)
+        });
+        former.any(|it| {
+            group.rosters.iter().any(|(by, _, members)| *by == it.epoch && members.iter().any(other))
+        })
+    }
+
     /// What a process owns.
     pub fn owner(&self, node: NodeId) -> Option<&Owner> {
         self.owners.iter().find(|owner| owner.node == node)
@@ -280,11 +308,11 @@ impl Groups {
     }
 
     /// A process is gone, and with it what it owned and looked after.
-    pub fn stopped(&mut self, node: NodeId) {
+    pub fn stopped(&mut self, now: Instant, node: NodeId) {
         self.disown(node);
         self.left.retain(|it| *it != node);
-        for hosted in self.hosted.iter_mut().filter(|hosted| hosted.node == node) {
-            hosted.active = false;
+        for hosted in self.hosted.iter_mut().filter(|it| it.node == node && it.until.is_none()) {
+            hosted.until = Some(now);
         }
         for progress in self.all.iter_mut().flat_map(|group| &mut group.progress) {
             progress.asked.retain(|(asker, _)| *asker != node);
@@ -295,12 +323,13 @@ impl Groups {
     pub fn apply(&mut self, now: Instant, node: NodeId, event: &Event) {
         match event {
             Event::CoordinatorLoaded { partition, epoch, .. } => {
-                self.hosted.push(Hosted { partition: *partition, epoch: *epoch, node, active: true });
+                self.hosted.push(Hosted { partition: *partition, epoch: *epoch, node, until: None });
             }
             Event::CoordinatorUnloaded { partition, epoch } => {
-                let this =
-                    |it: &&mut Hosted| it.partition == *partition && it.epoch == *epoch && it.node == node;
-                self.hosted.iter_mut().filter(this).for_each(|it| it.active = false);
+                let this = |it: &&mut Hosted| {
+                    it.partition == *partition && it.epoch == *epoch && it.node == node && it.until.is_none()
+                };
+                self.hosted.iter_mut().filter(this).for_each(|it| it.until = Some(now));
             }
             Event::GroupStateChanged { .. } => self.state_changed(now, node, event),
             Event::MemberReconciled { .. } => self.reconciled(now, event),
@@ -311,7 +340,11 @@ impl Groups {
                 let Some(group) = self.group_mut(group) else { return };
                 group.nodes.push((member.clone(), *node));
                 if let Some(instance) = instance {
-                    group.instances.push((instance.clone(), member.clone(), *node));
+                    group.instances.push(Instance {
+                        name: instance.clone(),
+                        member: member.clone(),
+                        at: now,
+                    });
                 }
             }
             Event::PartitionsOwned { group, member, generation, partitions, .. } => {

@@ -590,7 +590,7 @@ impl Cluster {
             partition.stopped(node, end);
         }
         self.quorum.stopped(node, end);
-        self.groups.stopped(node);
+        self.groups.stopped(now, node);
     }
 }
 
