@@ -269,7 +269,7 @@ impl Partition {
     /// the configuration does not protect from it (KIP-966): each of those who could be elected until now died
     /// uncleanly and has come back to register, which takes it out of the ISR and the ELR, and so did as many
     /// as `min.insync.replicas`, all told, without having been in sync since.
-    fn is_exhausted(&self) -> bool {
+    pub(crate) fn is_exhausted(&self) -> bool {
         let dead = self.replicas.iter().filter(|replica| replica.unclean && replica.returned);
         self.candidates().all(|node| dead.clone().any(|replica| replica.node == node))
             && dead.count() >= self.min_insync()

@@ -285,8 +285,10 @@ fn elect(scene: &Scene<'_>, id: TopicPartition, leader: Option<NodeId>, unclean:
     if partition.candidates().any(|candidate| candidate == leader) || partition.rules.may_be_unclean() {
         return None;
     }
-    // KIP-966: once nobody is left who is known to have everything, the last leader may come back.
-    if unclean && scene.setup.elr && truth.isr.is_empty() && truth.elr.is_empty() {
+    // KIP-966: once nobody is left who is known to have everything, the last leader may come back. Whoever registers now
+    // leaves the ELR with the same records.
+    let nobody = truth.isr.is_empty() && (truth.elr.is_empty() || partition.is_exhausted());
+    if unclean && scene.setup.elr && nobody {
         return None;
     }
     let told = scene.truths.get(&id).copied();

@@ -137,6 +137,10 @@ impl Memory {
         if replica.epoch != led.epoch || led.node == scene.node || partition.deleted {
             return None;
         }
+        // Whose time was over before it began commits nothing that counts, and need not have what does.
+        if !partition.lawful(replica.epoch) {
+            return None;
+        }
         scene.wrong(
             Some(id),
             format!(
