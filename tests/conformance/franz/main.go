@@ -134,6 +134,8 @@ func connected(options ...kgo.Opt) *kgo.Client {
 		kgo.SeedBrokers(bootstrap...), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerBatchCompression(kgo.NoCompression()),
 		// New topics are found soon.
 		kgo.MetadataMinAge(100 * time.Millisecond), kgo.MetadataMaxAge(time.Second),
+		// A connection that ends before anything was answered is one to a broker that was killed, and no mistaken SASL.
+		kgo.AlwaysRetryEOF(),
 	}
 	return must(kgo.NewClient(append(common, options...)...))
 }

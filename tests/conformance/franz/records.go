@@ -185,6 +185,8 @@ func leaderDies(ctx context.Context) {
 	for n, record := range sent {
 		it.Produce(ctx, record, func(_ *kgo.Record, err error) { errs <- err })
 		if n == 1_000 {
+			// It has a producer id by now.
+			check(<-errs)
 			killed = kill(leader)
 		}
 		if n > 1_000 && n%10 == 0 {
@@ -192,7 +194,7 @@ func leaderDies(ctx context.Context) {
 		}
 	}
 	check(it.Flush(ctx))
-	for range sent {
+	for range len(sent) - 1 {
 		check(<-errs)
 	}
 	expect(texts(read(ctx, 1, at(sent[0].Offset), 3_000)), values)
