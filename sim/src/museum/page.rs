@@ -30,11 +30,12 @@ $ cargo trial museum page > MUSEUM.md                # this page
 
 /// What stands above the figures.
 const LEGEND: &str = "\
-*Found* says from how many bases of seeds a bug was found, given nothing but its name; *CPU s* and *runs* are the medians of
-the strategy that finds it soonest, *by*; *uniform* is what drawing every kind of fault alike takes, or more than what it was
-given. *Faults* is what is left of the schedule once it is shrunk, and in brackets with how many of fifty other seeds that
-fails; if those are fewer than forty, or the faults more than four, the list below says why. A dash was not measured or not
-found. A star has a scenario, `scenarios/museum/SLUG.scenario.json`, that passes as it is and fails with the bug.
+*Found* says from how many bases of seeds a bug was found, given nothing but its name, and, if it is of consumer groups, that
+every cluster has some (`--groups`); *CPU s* and *runs* are the medians of the strategy that finds it soonest, *by*; *uniform*
+is what drawing every kind of fault alike takes, or more than what it was given. *Faults* is what is left of the schedule once
+it is shrunk, and in brackets with how many of fifty other seeds that fails; if those are fewer than forty, or the faults more
+than four, the list below says why. A dash was not measured or not found. A star has a scenario,
+`scenarios/museum/SLUG.scenario.json`, that passes as it is and fails with the bug.
 
 ";
 
