@@ -200,6 +200,18 @@ mod tests {
         assert_eq!(bench.fired(), 0);
     }
 
+    /// Broker 2 was elected uncleanly, and once more before it heard of it: what it commits meanwhile counts.
+    #[test]
+    fn what_is_committed_by_who_is_elected_again_is_not_lost_with_its_election() {
+        let mut bench = Bench::with(INFO.name, |setup| setup.topic_defaults.unclean = true).begun();
+        bench.replicated(0, 1, 7, &[3]).hw(1, 1, 1, &[1, 3]);
+        bench.elected(2, 2, &[2], true).elected(2, 3, &[2], false).leads(2, 2);
+        bench.append(b(2), Leader, 0, 2, 9).hw(2, 2, 1, &[2]);
+        assert_eq!(bench.fired(), 0);
+        bench.elect(3, 4, &[3]).leads(3, 4);
+        assert_eq!(bench.fired(), 1);
+    }
+
     #[test]
     fn a_zombie_that_commits_what_the_new_leader_lacks_is_noticed() {
         let mut bench = Bench::of(INFO.name).begun();
