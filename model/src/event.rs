@@ -32,6 +32,13 @@ use crate::{
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Payload(pub Bytes);
 
+impl Payload {
+    /// What names a record: its value; of a tombstone, which has none, what its first header says.
+    pub fn of(value: Option<Bytes>, header: Option<Bytes>) -> Payload {
+        Payload(value.or(header).unwrap_or_default())
+    }
+}
+
 impl Hash for Payload {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.0.len().hash(state);
@@ -124,6 +131,8 @@ pub enum TruncateReason {
     OutOfRange,
     /// A snapshot took its place (metadata log).
     Snapshot,
+    /// What stood right before a cut had been cleaned away: a log ends with the last record that is left.
+    Gap,
 }
 
 /// Why a log is not compacted any more.
@@ -833,7 +842,7 @@ pub enum Event {
         tag: RecordTag,
         /// To which partition.
         partition: TopicPartition,
-        /// Its value.
+        /// Its value; a tombstone's name.
         value: Payload,
         /// Its timestamp.
         timestamp: Timestamp,
@@ -891,7 +900,7 @@ pub enum Event {
         epoch: LeaderEpoch,
         /// Its timestamp.
         timestamp: Timestamp,
-        /// Its value.
+        /// Its value; a tombstone's name.
         value: Payload,
     },
     /// `consume.seek`: A consumer's position moves other than by reading.
@@ -1148,6 +1157,15 @@ pub enum Event {
         /// Why.
         why: Halt,
     },
+    /// `log.cleaning`: A log begins to be compacted.
+    LogCleaning {
+        /// Which log.
+        partition: TopicPartition,
+        /// Where its dirty part begins.
+        from: Offset,
+        /// Where the part ends that is compacted.
+        to: Offset,
+    },
     /// `log.cleaned`: A log was compacted: of each key the newest record is left.
     LogCleaned {
         /// Which log.
@@ -1303,6 +1321,7 @@ kinds! {
     AdminDone = "admin.done", "An operator's request was answered.";
     DiskFailed = "disk.fail", "A disk operation failed.";
     Halted = "node.halt", "A process ends itself.";
+    LogCleaning = "log.cleaning", "A log begins to be compacted.";
     LogCleaned = "log.cleaned", "A log was compacted: of each key the newest record is left.";
     LogUncleanable = "log.uncleanable", "A log cannot be compacted, and is left as it is.";
     MemberReconciled = "group.reconcile", "A coordinator moves a member of a KIP-848 group to another epoch or assignment.";
@@ -1322,6 +1341,7 @@ impl Event {
             | Event::SegmentRolled { partition, .. }
             | Event::LogStartMoved { partition, .. }
             | Event::Recovered { partition, .. }
+            | Event::LogCleaning { partition, .. }
             | Event::LogCleaned { partition, .. }
             | Event::LogUncleanable { partition, .. }
             | Event::HighWatermarkAdvanced { partition, .. }
@@ -1467,7 +1487,7 @@ macro_rules! words {
 
 words! {
     Uncleanable { Corrupt = "corrupt", Compressed = "compressed", }
-    TruncateReason { Diverged = "diverged", OutOfRange = "out of range", Snapshot = "snapshot", }
+    TruncateReason { Diverged = "diverged", OutOfRange = "out of range", Snapshot = "snapshot", Gap = "gap", }
     LogStartReason { Retention = "retention", DeleteRecords = "delete records", Leader = "leader", Snapshot = "snapshot", }
     SeekReason { Reset = "reset", Committed = "committed", OutOfRange = "out of range", Asked = "asked", Truncated = "truncated", }
     ReadFailure { NoOffsetForPartition = "NO_OFFSET_FOR_PARTITION", OffsetOutOfRange = "OFFSET_OUT_OF_RANGE", LogTruncation = "LOG_TRUNCATION", }
@@ -1692,6 +1712,7 @@ impl fmt::Display for Shown<'_> {
             Event::AdminDone { what, error } => write!(f, "{what}{}", Failed(error)),
             Event::DiskFailed { file, error } => write!(f, "{file} {}", error),
             Event::Halted { why } => write!(f, "{}", why),
+            Event::LogCleaning { partition, from, to } => write!(f, "{} {from}..{to}", Named(n, partition)),
             Event::LogCleaned { partition, from, to, kept, dropped } => {
                 write!(f, "{} {from}..{to}, {kept} kept, {dropped} dropped", Named(n, partition))
             }

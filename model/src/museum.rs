@@ -310,6 +310,32 @@ museum! {
     FetchContinuesDuringRevokeCommit = "fetch-continues-during-revoke-commit", "KAFKA-14196", "groups_begin_where_they_committed",
         "records are worked on that the next owner is given again";
 
+    /// KAFKA-13194: where no transaction is open, the cleaner goes past the high watermark.
+    CompactionPastHw = "compaction-past-hw", "KAFKA-13194", "compaction_keeps_newest",
+        "a committed record is cleaned away for one that is cut off";
+    /// KAFKA-4529: how long a tombstone stays is counted from the time that it bears, and not from its first cleaning.
+    TombstoneDroppedEarly = "tombstone-dropped-early", "KAFKA-4529", "compaction_keeps_newest",
+        "who reads slowly never hears that a key was deleted";
+    /// KAFKA-17076: a cleaning takes the last batch of what it cleans, too.
+    LeoLostByCompaction = "leo-lost-by-compaction", "KAFKA-17076", "compaction_keeps_newest",
+        "a log ends earlier after a restart, and gives its offsets again";
+    /// KAFKA-5490: a cleaning takes the last batch of a producer, too.
+    CleanerDropsProducerTail = "cleaner-drops-producer-tail", "KAFKA-5490", "producer_state_matches_log",
+        "what a producer sends again after a restart is taken for new";
+    /// KAFKA-12890: nobody has to ask for its share within any time, as long as it is heard of.
+    NoSyncTimeout = "no-sync-timeout", "KAFKA-12890", "groups_become_stable",
+        "a group waits for ever for a leader that does not say who is to own what";
+    /// KAFKA-16147: where a partition is to be given up and then is not, its owner is forgotten with what was to be
+    /// given up.
+    PartitionEpochLost = "partition-epoch-lost", "KAFKA-16147", "partition_epochs_are_valid",
+        "a partition looks free that somebody owns";
+    /// KAFKA-16249: in a newer epoch nobody looks at what a member says that it has given up.
+    RevocationAckMissed = "revocation-ack-missed", "KAFKA-16249", "groups_become_stable",
+        "a group waits for ever for what was given up long ago";
+    /// KAFKA-17306: who reads a group's log believes that a member is named before it is struck off.
+    ReplayAssumesRecordOrder = "replay-assumes-record-order", "KAFKA-17306", "coordinators_are_there",
+        "a coordinator cannot read its log after a cleaning";
+
     // What follows no ticket is about: mutants, each for a check that no historical bug breaks first.
     /// A mutant: a broker that led goes on when it hears that nobody leads.
     LeadsWhileNobodyDoes = "leads-while-nobody-does", "none: a mutant", "single_leader_per_epoch",
@@ -377,6 +403,9 @@ museum! {
     /// A mutant: a voter gives its vote only to one that has more than itself.
     VoteNeedsLongerLog = "vote-needs-longer-log", "none: a mutant", "quorum_elects_leader",
         "voters that are level elect nobody";
+    /// A mutant: a member that waits for what others own is said to have all that it is to have.
+    WaitingCountsAsStable = "waiting-counts-as-stable", "none: a mutant", "stable_groups_are_reconciled",
+        "a member is never given what it waited for";
 }
 
 /// The bugs that are switched on.

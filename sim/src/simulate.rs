@@ -381,7 +381,7 @@ fn judge_setup(scenario: &Scenario, cast: &Cast, except: BTreeSet<String>) -> Ju
         unclean: controller.unclean_leader_election_enable,
         unclean_on_request: false,
     };
-    let all_topics = topology.topics.iter().chain(topics_of_admins(scenario));
+    let all_topics = topology.topics.iter().chain(scenario.created_topics());
     let topics = all_topics.map(|topic| (topic.name.clone(), topic_rules(topic, &defaults, scenario)));
     // The brokers make the groups' topic themselves, as compaction wants it and as they are set.
     let ours =
@@ -411,25 +411,9 @@ fn judge_setup(scenario: &Scenario, cast: &Cast, except: BTreeSet<String>) -> Ju
     }
 }
 
-fn topics_of_admins(scenario: &Scenario) -> impl Iterator<Item = &file::Topic> {
-    acts_of_admins(scenario).filter_map(|action| match action {
-        file::AdminAction::CreateTopic(topic) => Some(topic),
-        _ => None,
-    })
-}
-
-/// Everything that operators ask for.
-fn acts_of_admins(scenario: &Scenario) -> impl Iterator<Item = &file::AdminAction> {
-    let admins = scenario.workload.iter().filter_map(|actor| match actor {
-        Actor::Admin(admin) => Some(admin),
-        _ => None,
-    });
-    admins.flat_map(|admin| admin.steps.iter().map(|step| &step.act).chain(&admin.ops))
-}
-
 /// Whether an operator asks for unclean elections in a topic.
 fn asks_for_unclean(scenario: &Scenario, topic: &str) -> bool {
-    acts_of_admins(scenario).any(|action| match action {
+    scenario.admin_actions().any(|action| match action {
         file::AdminAction::ElectLeaders(it) if it.kind == file::Election::Unclean => {
             it.partitions.as_ref().is_none_or(|named| named.iter().any(|partition| partition.topic == topic))
         }

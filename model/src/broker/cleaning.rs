@@ -7,6 +7,7 @@ use alloc::collections::BTreeMap;
 
 use super::{Broker, Timer, replicas::Slot};
 use crate::{
+    event::Event,
     log::{Cleanable, checkpoints::encode_offsets},
     machine::Effects,
     time::Now,
@@ -69,6 +70,9 @@ impl Broker {
             && let Some(replica) = self.replicas.get_mut(slot)
         {
             replica.partition.log.clean(now, cleanable, &mut effects.disk);
+            let partition = replica.partition.log.partition();
+            let Cleanable { from, to, .. } = cleanable;
+            effects.events.push(Event::LogCleaning { partition, from, to });
         }
     }
 

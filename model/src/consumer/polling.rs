@@ -146,7 +146,7 @@ impl Consumer {
                     offset: record.offset,
                     epoch: batch.leader_epoch(),
                     timestamp: record.timestamp,
-                    value: Payload(record.value.unwrap_or_default()),
+                    value: Payload::of(record.value, record.headers.into_iter().next().and_then(|it| it.value)),
                 });
             }
             if batch.end_offset() > position.offset {

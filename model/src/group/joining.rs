@@ -413,7 +413,10 @@ impl Coordinator {
         let ids: Vec<MemberId> = group.members.keys().cloned().collect();
         group.unsynced = ids.iter().cloned().collect();
         let timeout = group.rebalance_timeout();
-        self.timers.set(cx.now.monotonic + timeout, Timer::Sync(group_id.clone()));
+        // KAFKA-12890: nobody waits only so long for who does not ask.
+        if !self.museum.has(Bug::NoSyncTimeout) {
+            self.timers.set(cx.now.monotonic + timeout, Timer::Sync(group_id.clone()));
+        }
         self.set_state(group_id, GroupState::CompletingRebalance, cx);
         for id in ids {
             let Some(group) = self.classic.get_mut(group_id) else { return };

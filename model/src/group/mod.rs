@@ -165,6 +165,10 @@ pub struct Coordinator {
     installed: Vec<GroupId>,
     /// Offsets that count as pending and are not. Only the museum has any.
     leaked: BTreeSet<(GroupId, NamedPartition)>,
+    /// Partitions that look free and are not. Only the museum has any.
+    ownerless: BTreeSet<(GroupId, TopicPartition)>,
+    /// Its log cannot be read. Only the museum has such ones.
+    unreadable: bool,
 }
 
 impl Coordinator {
@@ -211,6 +215,8 @@ impl Coordinator {
             active: false,
             installed: Vec::new(),
             leaked: BTreeSet::new(),
+            ownerless: BTreeSet::new(),
+            unreadable: false,
         }
     }
 
@@ -239,6 +245,11 @@ impl Coordinator {
         self.shard.committed()
     }
 
+    /// What is so of its groups once everything is committed that it has written; nothing while it leads no log.
+    pub fn state(&self) -> Option<&Groups> {
+        self.shard.state()
+    }
+
     /// Another piece of its log has been read.
     pub fn begin_piece(&mut self) {
         // KAFKA-5600: what was read was put in place after every piece, and a group that stood there already was left
@@ -262,6 +273,13 @@ impl Coordinator {
             {
                 value.expires.get_or_insert(Timestamp(-1));
             }
+            // KAFKA-17306: who is struck off must have been named before.
+            if let Some(GroupRecord::Member { group, member, value: None }) = &read
+                && self.museum.has(Bug::ReplayAssumesRecordOrder)
+            {
+                let known = self.shard.committed().consumer(group);
+                self.unreadable |= !known.is_some_and(|group| group.members().contains_key(member));
+            }
             if let Some(read) = read.filter(|read| !self.installed.contains(read.group())) {
                 self.shard.commit(record.offset, &read);
             }
@@ -272,6 +290,9 @@ impl Coordinator {
     /// It has read everything up to `end`: from now on it looks after its groups. Members that it knows have their
     /// whole session to be heard of.
     pub fn activate(&mut self, end: Offset, cx: &mut Cx<'_>) {
+        if self.unreadable {
+            return;
+        }
         self.active = true;
         self.shard.committed_to(end);
         self.shard.lead(end);

@@ -43,37 +43,54 @@ impl Log {
         }
         let from = self.end;
         self.stop_cleaning(disk);
-        match self.place_of(to) {
+        let place = self.place_of(to);
+        match place {
             _ if to < self.start => {
                 self.begin_anew(to, disk);
                 self.save_epochs(disk);
             }
             // The log's start lies inside a batch, and that is cut.
-            Some((end, _)) if end < self.start => self.begin_anew(self.start, disk),
-            Some((end, position)) if self.producers.can_truncate(end) => self.cut(end, position, disk),
-            _ => self.cut_by_reading(to, disk),
+            Some(Place { end, .. }) if end < self.start => self.begin_anew(self.start, disk),
+            Some(Place { end, position, .. }) if self.producers.can_truncate(end) => {
+                self.cut(end, position, disk);
+            }
+            _ => self.cut_by_reading(to, high_watermark, disk),
         }
-        events.push(Event::Truncated { partition: self.partition, from, to: self.end, why, high_watermark });
+        let partition = self.partition;
+        let cut = place.map_or(self.end, |place| place.base.min(to).max(self.end));
+        events.push(Event::Truncated { partition, from, to: cut, why, high_watermark });
+        self.note_gap(cut, high_watermark, events);
         self.end
+    }
+
+    /// Tells that a log that was cut at `cut` ends earlier.
+    fn note_gap(&self, cut: Offset, high_watermark: Offset, events: &mut Vec<Event>) {
+        if self.end < cut {
+            let (partition, why) = (self.partition, TruncateReason::Gap);
+            events.push(Event::Truncated { partition, from: cut, to: self.end, why, high_watermark });
+        }
     }
 
     /// Where the batch begins that holds `offset`, and its position in its segment; `None` if memory does
     /// not tell. Where offsets are missing before that batch, the end of the one before it: a log ends where
     /// its last batch does, and is found to after a death.
-    fn place_of(&self, offset: Offset) -> Option<(Offset, u32)> {
+    fn place_of(&self, offset: Offset) -> Option<Place> {
         if let Some(cached) = self.tail.from(offset).and_then(|mut cached| cached.next()) {
             let before = self.tail.end_before(cached.batch.base_offset());
             let base = cached.batch.base_offset();
             let starts_segment = cached.position == 0;
+            let position = cached.position;
             return match before {
-                Some(end) => Some((end.min(base), cached.position)),
-                None if starts_segment => Some((self.segments[self.segment_of(base)].base, 0)),
+                Some(end) => Some(Place { base, end: end.min(base), position }),
+                None if starts_segment => {
+                    Some(Place { base, end: self.segments[self.segment_of(base)].base, position: 0 })
+                }
                 None if self.segments[self.segment_of(base)].gaps => None,
-                None => Some((base, cached.position)),
+                None => Some(Place { base, end: base, position }),
             };
         }
         let position = self.segments[self.segment_of(offset)].position_of(offset)?;
-        Some((offset, position))
+        Some(Place { base: offset, end: offset, position })
     }
 
     /// Forgets everything at and after `end`, in memory.
@@ -122,22 +139,23 @@ impl Log {
         self.storing.operate(steps, disk);
     }
 
-    fn cut_by_reading(&mut self, to: Offset, disk: &mut DiskWork) {
+    fn cut_by_reading(&mut self, to: Offset, high_watermark: Offset, disk: &mut DiskWork) {
         self.forget_from(to);
         self.tail.clear();
         // Whatever is under way, what is left will be flushed when it is read.
         self.storing.restart_at(to);
         self.storing.hold_deletions();
-        self.truncating = Some(Truncating::Waiting(to));
+        self.truncating = Some(Truncating::Waiting(to, high_watermark));
         self.begin_reading_cut(disk);
     }
 
     /// Begins to look for the place of a cut, once no operation is in the way.
     pub(super) fn begin_reading_cut(&mut self, disk: &mut DiskWork) {
-        if let Some(Truncating::Waiting(to)) = self.truncating
+        if let Some(Truncating::Waiting(to, high_watermark)) = self.truncating
             && !self.storing.is_operating()
         {
-            self.truncating = Some(Truncating::Reading(Box::new(Loader::cutting(self, to, disk))));
+            let loader = Box::new(Loader::cutting(self, to, disk));
+            self.truncating = Some(Truncating::Reading(loader, high_watermark));
         }
     }
 
@@ -149,7 +167,10 @@ impl Log {
         disk: &mut DiskWork,
         events: &mut Vec<Event>,
     ) -> Result<bool, DiskError> {
-        let Some(Truncating::Reading(loader)) = &mut self.truncating else { return Ok(false) };
+        let Some(Truncating::Reading(loader, high_watermark)) = &mut self.truncating else {
+            return Ok(false);
+        };
+        let high_watermark = *high_watermark;
         let Some(loaded) = loader.on_disk(now, reply, disk, events)? else { return Ok(false) };
         let doomed = core::mem::take(&mut self.doomed);
         let mut before = core::mem::replace(self, loaded.log);
@@ -172,6 +193,7 @@ impl Log {
             self.close(disk);
         }
         let (partition, end) = (self.partition, self.end);
+        self.note_gap(before.end, high_watermark, events);
         if before.written < end {
             events.push(Event::Written { partition, end });
         }
@@ -221,7 +243,7 @@ impl Log {
         // The old log may have had a segment of this name.
         steps.push(alloc::vec![(fresh, DiskOp::Truncate(0))]);
         steps.push(alloc::vec![(fresh, DiskOp::Flush)]);
-        if let Some(Truncating::Reading(loader)) = self.truncating.take() {
+        if let Some(Truncating::Reading(loader, _)) = self.truncating.take() {
             // Its replies are still to come, and are nobody's.
             self.storing.set_counter(loader.counter());
         }
@@ -246,8 +268,19 @@ impl Log {
 /// A cut that memory does not reach back to.
 #[derive(Clone, Debug)]
 pub(super) enum Truncating {
-    /// To here, once the operation under way has ended.
-    Waiting(Offset),
+    /// To here, once the operation under way has ended; with the replica's high watermark when it was cut.
+    Waiting(Offset, Offset),
     /// The log is being read anew.
-    Reading(Box<Loader>),
+    Reading(Box<Loader>, Offset),
+}
+
+/// Where a log may be cut.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    /// Where the first batch begins that goes.
+    base: Offset,
+    /// Where the log ends then.
+    end: Offset,
+    /// Where that batch stands in its segment.
+    position: u32,
 }

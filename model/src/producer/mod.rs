@@ -201,7 +201,7 @@ impl Producer {
         effects.note(Event::RecordSent {
             tag: record.tag,
             partition: known,
-            value: Payload(record.value.unwrap_or_default()),
+            value: Payload::of(record.value, record.headers.into_iter().next().map(|(_, value)| value)),
             timestamp,
         });
         if taken.new_batch || taken.ready {

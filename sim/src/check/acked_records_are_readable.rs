@@ -48,10 +48,11 @@ pub(super) fn is_binding(scene: Scene<'_>, sent: &Sent) -> bool {
         && scene.setup.client(sent.node).is_some_and(|client| client.acks == Acks::All || lesson)
 }
 
-/// Whether its topic or its place in the log was deleted lawfully.
+/// Whether its topic or its place in the log was deleted lawfully, or may have been cleaned away there: whether it
+/// was lawful to clean it, `compaction_keeps_newest` says.
 pub(super) fn is_deleted(scene: Scene<'_>, partition: &Partition, offset: Offset) -> bool {
     let known = scene.cluster.partition(partition.id);
-    known.is_some_and(|known| known.deleted || offset < known.trunk.start)
+    known.is_some_and(|known| known.deleted || offset < known.trunk.start.max(known.trunk.cleaned))
 }
 
 /// Whether an acknowledged record was not there for those who read past its place.

@@ -49,7 +49,9 @@ impl Check for CommitsFollowProcessing {
                     return;
                 }
                 let done = self.done.get(&(node, *partition)).copied().unwrap_or_default();
-                if *offset <= done || scene.cluster.is_ambiguous(partition.topic) {
+                // What was cleaned away nobody is given to work on.
+                let cleaned = scene.cluster.partition(*partition).map_or(Offset::ZERO, |it| it.trunk.cleaned);
+                if *offset <= done.max(cleaned) || scene.cluster.is_ambiguous(partition.topic) {
                     return;
                 }
                 found.report(INFO.name, Some(*partition), |n| {
@@ -86,6 +88,15 @@ mod tests {
         bench.say(C1, Event::Processed { partition: P, from, to }).commit_sent(C1, 5);
         assert_eq!(bench.fired(), 0);
         bench.commit_sent(C1, 6);
+        assert_eq!(bench.fired(), 1);
+    }
+
+    #[test]
+    fn what_was_cleaned_away_nobody_works_on() {
+        let mut bench = Bench::of(INFO.name);
+        bench.processed(C1, 0, 5).cleans(1, 8).commit_sent(C1, 8);
+        assert_eq!(bench.fired(), 0);
+        bench.commit_sent(C1, 9);
         assert_eq!(bench.fired(), 1);
     }
 }

@@ -6,10 +6,9 @@ use trial_model::{
     group::{Coordinator, image::Groups, record::{GroupRecord, StoredOffset}},
     node::Node,
     replicated::Replicated,
-    units::NodeId,
 };
 
-use super::{Check, CheckInfo, Found, Hears, Name, safety};
+use super::{Check, CheckInfo, Found, Hears, Inside, Name, safety};
 
 pub(super) const INFO: CheckInfo = safety(
     "coordinator_state_matches_log",
@@ -28,7 +27,8 @@ impl Check for CoordinatorStateMatchesLog {
         Hears { inspects: &[EventKind::CoordinatorLoaded, EventKind::GroupStateChanged], ..Hears::default() }
     }
 
-    fn inspect(&mut self, node: NodeId, state: &Node, events: &[Event], found: &mut Found) {
+    fn inspect(&mut self, inside: Inside<'_>, found: &mut Found) {
+        let Inside { node, state, events, .. } = inside;
         let Node::Broker(broker) = state else { return };
         let told = |coordinator: &&Coordinator| {
             let partition = coordinator.partition();

@@ -7,7 +7,7 @@ use trial_model::{
     units::{LeaderEpoch, NodeId, Offset, TopicPartition},
 };
 
-use super::{Check, CheckInfo, Found, Hears, Name, Scene, safety};
+use super::{Check, CheckInfo, Found, Hears, Inside, Name, Scene, safety};
 use crate::{mirror::Lookup, world_event::WorldEvent};
 
 pub(super) const INFO: CheckInfo = safety(
@@ -27,6 +27,11 @@ struct Starts {
     elected: bool,
     /// What was cut off and may still be on the disk: told is what memory holds.
     cut: Option<Cut>,
+    /// Whether it was cleaned, or copied from one that was: the records that an epoch began with may be gone, and
+    /// where it is said to start with them.
+    gaps: bool,
+    /// The furthest that it has begun: after a death it may begin earlier again.
+    floor: Offset,
 }
 
 /// Records that were cut off, while nothing written since proves that the disk has cut them off, too.
@@ -71,6 +76,8 @@ impl Check for EpochCacheMatchesLog {
                 EventKind::Appended,
                 EventKind::Truncated,
                 EventKind::Recovered,
+                EventKind::LogCleaning,
+                EventKind::LogStartMoved,
                 EventKind::LeaderStarted,
                 EventKind::FollowerStarted,
                 EventKind::ReplicaStopped,
@@ -92,7 +99,8 @@ impl Check for EpochCacheMatchesLog {
         }
     }
 
-    fn inspect(&mut self, node: NodeId, state: &Node, events: &[Event], found: &mut Found) {
+    fn inspect(&mut self, inside: Inside<'_>, found: &mut Found) {
+        let Inside { node, state, events, .. } = inside;
         let Node::Broker(broker) = state else { return };
         for event in events {
             self.take(node, event);
@@ -119,7 +127,7 @@ impl Check for EpochCacheMatchesLog {
                 continue;
             }
             let elected = replica.leader().is_some().then(|| replica.epoch()).flatten();
-            let Some(wrong) = wrong(&replica.log, &starts.epochs, elected) else { continue };
+            let Some(wrong) = wrong(&replica.log, starts, elected) else { continue };
             found.report(INFO.name, Some(id), |n| {
                 let list = |epochs: &[(LeaderEpoch, Offset)]| {
                     let told = epochs
@@ -150,6 +158,7 @@ impl EpochCacheMatchesLog {
         match *event {
             Event::Appended { base, end, epoch, .. } => {
                 let starts = self.logs.entry(key).or_default();
+                starts.gaps |= base > starts.end;
                 starts.end = end;
                 let first = std::mem::take(&mut starts.elected);
                 let begins = starts.epochs.last().is_none_or(|(last, _)| *last != epoch);
@@ -167,6 +176,7 @@ impl EpochCacheMatchesLog {
                 }
                 starts.epochs.retain(|(_, base)| *base < to);
                 starts.end = to;
+                starts.floor = starts.floor.min(to);
                 let cut = match to > from {
                     true => Cut { kept: Offset::ZERO, begun: Some(to) },
                     false => Cut { kept: to, begun: None },
@@ -189,6 +199,11 @@ impl EpochCacheMatchesLog {
                 starts.end = end;
                 self.touched.push(id);
             }
+            Event::LogCleaning { .. } => self.logs.entry(key).or_default().gaps = true,
+            Event::LogStartMoved { to, .. } => {
+                let starts = self.logs.entry(key).or_default();
+                starts.floor = starts.floor.max(to);
+            }
             Event::LeaderStarted { .. } => {
                 self.logs.entry(key).or_default().elected = true;
                 self.touched.push(id);
@@ -203,23 +218,26 @@ impl EpochCacheMatchesLog {
 }
 
 /// What of a log's cache contradicts where its epochs start, if anything does.
-fn wrong(log: &Log, told: &[(LeaderEpoch, Offset)], elected: Option<LeaderEpoch>) -> Option<String> {
-    compare(log.epochs(), (log.start(), log.end()), told, elected)
+fn wrong(log: &Log, starts: &Starts, elected: Option<LeaderEpoch>) -> Option<String> {
+    let gone = starts.gaps.then(|| starts.floor.max(log.start()));
+    compare(log.epochs(), (log.start(), log.end()), gone, &starts.epochs, elected)
 }
 
 fn compare(
     cache: &Epochs,
     (start, end): (Offset, Offset),
+    gone: Option<Offset>,
     told: &[(LeaderEpoch, Offset)],
     elected: Option<LeaderEpoch>,
 ) -> Option<String> {
     for (nth, (epoch, base)) in told.iter().enumerate() {
         let until = told.get(nth + 1).map_or(end, |(_, next)| *next);
-        if until <= start {
+        if until <= gone.unwrap_or(start) {
             continue;
         }
         match cache.start_of(*epoch) {
             Some(known) if known == *base || (*base <= start && known <= start) => {}
+            Some(known) if gone.is_some_and(|gone| *base <= gone) && known < until => {}
             // An epoch begins where its leader was elected; a leader may have been elected at its own log start.
             Some(known) => return Some(format!("epoch {epoch} starts at {base}, not at {known}")),
             None => return Some(format!("epoch {epoch} starts at {base}, and it does not know")),
@@ -257,7 +275,7 @@ mod tests {
 
     fn judged(cache: &[(u32, u64)], told: &[(u32, u64)], elected: Option<u32>) -> Option<String> {
         let told: Vec<_> = told.iter().map(|(epoch, base)| (LeaderEpoch(*epoch), Offset(*base))).collect();
-        compare(&epochs(cache), (Offset(2), Offset(9)), &told, elected.map(LeaderEpoch))
+        compare(&epochs(cache), (Offset(2), Offset(9)), None, &told, elected.map(LeaderEpoch))
     }
 
     #[test]
@@ -336,5 +354,32 @@ mod tests {
         assert!(!known(5, 3, 0..4), "that may be the old record or the new one");
         assert!(known(5, 9, 9..10), "it began anew");
         assert!(!known(5, 9, 2..5), "the old log");
+    }
+
+    /// What is said of a log that was cleaned, and has begun up to offset 4 before a death.
+    fn judged_cleaned(cache: &[(u32, u64)], told: &[(u32, u64)]) -> Option<String> {
+        let told: Vec<_> = told.iter().map(|(epoch, base)| (LeaderEpoch(*epoch), Offset(*base))).collect();
+        compare(&epochs(cache), (Offset(2), Offset(9)), Some(Offset(4)), &told, None)
+    }
+
+    #[test]
+    fn a_log_that_was_cleaned_may_have_lost_what_an_epoch_began_with() {
+        assert_eq!(judged_cleaned(&[(0, 6)], &[(0, 0)]), None, "what is left of it begins there");
+        assert_eq!(judged_cleaned(&[(1, 4)], &[(0, 0), (1, 4)]), None, "nothing is left of the first");
+        assert!(judged_cleaned(&[(0, 0), (1, 6)], &[(0, 0), (1, 5)]).is_some(), "nobody has deleted @5");
+        assert!(judged_cleaned(&[(0, 0)], &[(0, 0), (1, 5)]).is_some());
+    }
+
+    #[test]
+    fn who_cleans_or_copies_gaps_is_known_to() {
+        let (mut check, node, partition) =
+            (EpochCacheMatchesLog::default(), NodeId(1), super::super::testing::P);
+        let key = (node, partition);
+        let why = trial_model::event::LogStartReason::Retention;
+        let (from, to) = (Offset(0), Offset(3));
+        check.take(node, &Event::LogStartMoved { partition, from, to, why });
+        assert!(!check.logs[&key].gaps && check.logs[&key].floor == to);
+        check.take(node, &Event::LogCleaning { partition, from, to });
+        assert!(check.logs[&key].gaps);
     }
 }

@@ -4,12 +4,11 @@ use std::time::Duration;
 
 use trial_model::{
     event::{Event, EventKind, Names},
-    node::Node,
     time::Instant,
     units::{NodeId, Offset},
 };
 
-use super::{Check, CheckInfo, Found, JudgeSetup, Kind, Scene, Unsettled, Violation, all};
+use super::{Check, CheckInfo, Found, Inside, JudgeSetup, Kind, Scene, Unsettled, Violation, all};
 use crate::{
     history::History,
     mirror::Cluster,
@@ -80,9 +79,9 @@ impl Judge {
 
     /// Looks into a node right after a step of it that noted `events`. Nodes of one instant may come in any
     /// order; steps of one node come in theirs.
-    pub fn inspect(&mut self, at: Instant, node: NodeId, state: &Node, events: &[Event]) {
+    pub fn inspect(&mut self, at: Instant, inside: Inside<'_>) {
         let mut asked = 0u64;
-        for event in events {
+        for event in inside.events {
             for check in &self.inspects[event.kind() as usize] {
                 asked |= 1 << check;
             }
@@ -90,10 +89,10 @@ impl Judge {
         if asked == 0 {
             return;
         }
-        self.found.aside(at, node);
+        self.found.aside(at, inside.node);
         for (nth, check) in self.inspecting.iter().enumerate() {
             if asked & (1 << nth) != 0 {
-                self.checks[usize::from(*check)].1.inspect(node, state, events, &mut self.found);
+                self.checks[usize::from(*check)].1.inspect(inside, &mut self.found);
             }
         }
     }

@@ -3,10 +3,10 @@
 use trial_model::{
     event::{Event, EventKind, ReplicaRole},
     node::Node,
-    units::{LeaderEpoch, NodeId, TopicPartition},
+    units::{LeaderEpoch, TopicPartition},
 };
 
-use super::{Check, CheckInfo, Found, Hears, Name, safety};
+use super::{Check, CheckInfo, Found, Hears, Inside, Name, safety};
 
 pub(super) const INFO: CheckInfo = safety(
     "leaders_step_down",
@@ -25,7 +25,8 @@ impl Check for LeadersStepDown {
         Hears { inspects: &[EventKind::Appended], ..Hears::default() }
     }
 
-    fn inspect(&mut self, node: NodeId, state: &Node, events: &[Event], found: &mut Found) {
+    fn inspect(&mut self, inside: Inside<'_>, found: &mut Found) {
+        let Inside { node, state, events, .. } = inside;
         let Node::Broker(broker) = state else { return };
         let Some((id, epoch, newer)) = late(events, |id| broker.epoch_applied(id)) else { return };
         found.report(INFO.name, Some(id), |n| {

@@ -15,7 +15,7 @@ pub mod testing;
 use trial_model::{
     event::{Event, EventKind},
     node::Node,
-    time::Instant,
+    time::{Instant, Timestamp},
     units::{GroupId, NodeId, Offset},
 };
 
@@ -25,6 +25,7 @@ pub use self::{
     setup::{ClientInfo, ClientKind, JudgeSetup, MemberInfo, Patience, TopicRules},
 };
 use crate::{
+    disk::Disk,
     history::{History, Outcome, Sent},
     mirror::{Cluster, Loss, Partition},
     world_event::WorldEvent,
@@ -80,6 +81,21 @@ pub struct Scene<'a> {
     pub history: &'a History,
     /// The scenario.
     pub setup: &'a JudgeSetup,
+}
+
+/// What there is to see of a node right after a step.
+#[derive(Clone, Copy)]
+pub struct Inside<'a> {
+    /// Who.
+    pub node: NodeId,
+    /// Its memory.
+    pub state: &'a Node,
+    /// Its disk, as the page cache has it, before anything is done of what the step asks for.
+    pub disk: &'a Disk,
+    /// What its clock says.
+    pub wall: Timestamp,
+    /// What the step noted.
+    pub events: &'a [Event],
 }
 
 impl Scene<'_> {
@@ -139,7 +155,7 @@ pub trait Check: Send {
     /// What the world did, after it has changed the picture.
     fn world(&mut self, _scene: Scene<'_>, _event: &WorldEvent, _found: &mut Found) {}
     /// A node right after a step that noted an event this check asked for. Knows this node only.
-    fn inspect(&mut self, _node: NodeId, _state: &Node, _events: &[Event], _found: &mut Found) {}
+    fn inspect(&mut self, _inside: Inside<'_>, _found: &mut Found) {}
     /// The end of an instant at which a controller told of a committed record.
     fn truth(&mut self, _scene: Scene<'_>, _found: &mut Found) {}
     /// A tenth of a second has passed.
@@ -238,6 +254,7 @@ checks! {
     controller_state_is_valid
     recovery_keeps_flushed
     log_offsets_increase
+    compaction_keeps_newest
     reads_stay_in_bound
     producer_state_matches_log
     producer_ids_are_unique
@@ -266,6 +283,8 @@ checks! {
     coordinator_state_matches_log
     generations_only_grow
     one_owner_per_partition
+    partition_epochs_are_valid
+    stable_groups_are_reconciled
     commits_are_fenced
     committed_offsets_are_kept
     committed_offsets_never_go_back

@@ -50,12 +50,16 @@ impl Check for NoTruncationBelowHighWatermark {
             return;
         };
         let Some(replica) = partition.replica(scene.node) else { return };
+        // What a cleaning took is not cut off.
+        if why == TruncateReason::Gap && from <= partition.trunk.cleaned {
+            return;
+        }
         if to >= from && (why == TruncateReason::Snapshot || partition.trunk.start >= from) {
             return;
         }
         // A log begun anew beyond its end loses all it has.
         let first_gone = if to > from { replica.start } else { to };
-        let first_gone = first_gone.max(partition.trunk.start);
+        let first_gone = first_gone.max(partition.trunk.need_agree_from());
         let committed = partition.high_watermark.min(replica.agreed);
         // What an unclean election gave up, the one it elected need not have, nor who follows it; and a mark of
         // one's own may have been raised by a leader of before, who had not heard of it.
@@ -149,6 +153,22 @@ mod tests {
             let mut bench = Bench::with(INFO.name, |setup| setup.topic_defaults.unclean = allowed).begun();
             bench.replicated(0, 1, 7, &[2]).hw(1, 1, 1, &[1, 2]).elected(3, 2, &[3], true).truncate(2, 0, 1);
             assert_eq!(bench.fired(), fired, "nobody has led since");
+        }
+    }
+
+    #[test]
+    fn what_a_cleaning_took_is_not_cut() {
+        let gap = |from: u64| Event::Truncated {
+            partition: P,
+            from: Offset(from),
+            to: Offset(0),
+            why: TruncateReason::Gap,
+            high_watermark: Offset(0),
+        };
+        for (cleaned, fired) in [(2, 0), (1, 1)] {
+            let mut bench = Bench::of(INFO.name).begun();
+            bench.replicated(0, 2, 7, &[2, 3]).hw(1, 1, 2, &[1, 2, 3]).cleans(2, cleaned).say(b(2), gap(2));
+            assert_eq!(bench.fired(), fired);
         }
     }
 }

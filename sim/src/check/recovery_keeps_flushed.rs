@@ -89,20 +89,20 @@ fn content(
     found: Option<(LeaderEpoch, u32)>,
 ) -> Option<String> {
     let last = end.before()?;
-    let expected = if end > replica.agreed {
+    let same = if end > replica.agreed {
         let at = replica.tail.partition_point(|entry| entry.end <= last);
         let entry = replica.tail.get(at)?;
         if entry.end != end {
             return Some(format!("it ends at {end}, inside a batch @{}..{}", entry.base, entry.end));
         }
-        (entry.epoch, entry.crc)
+        found? == (entry.epoch, entry.crc)
     } else if last >= partition.trunk.start {
-        partition.trunk.at(last)?
+        partition.trunk.may_be(last, found?)?
     } else {
         // What was deleted meanwhile need not agree.
         return None;
     };
-    (found? != expected).then(|| format!("its last batch before {end} is another one"))
+    (!same).then(|| format!("its last batch before {end} is another one"))
 }
 
 fn how(ended: Stop) -> &'static str {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use trial_model::units::NodeId;
+use trial_model::units::{NodeId, Offset};
 
 use super::{Check, CheckInfo, Found, Hears, Name, Scene, acked_records_are_readable::is_binding, safety};
 use crate::history::Sent;
@@ -49,9 +49,10 @@ impl Check for SendsKeepTheirOrder {
                 // What a former process had sent may be on its way when the next begins, under another producer
                 // id: only transactions would fence it.
                 // Sent again without numbers, it stands where it was acknowledged, too, although that was deleted
-                // before anybody read it.
+                // before anybody read it; or where it was not acknowledged, and was cleaned away.
                 let idempotent = scene.setup.client(sent.node).is_some_and(|client| client.idempotent);
-                let stood = !idempotent && sent.acked_at.is_some_and(|at| at.0 < last.2);
+                let cleaned = known.is_some_and(|known| known.trunk.cleaned > Offset::ZERO);
+                let stood = !idempotent && (cleaned || sent.acked_at.is_some_and(|at| at.0 < last.2));
                 if stood
                     || !scene.history.of_one_life(last.1, sent)
                     || known.is_some_and(|known| scene.forgives_repeat_of(known, sent))
@@ -116,6 +117,19 @@ mod tests {
                 (setup.clients[0].idempotent, setup.clients[0].max_in_flight) = (false, 1);
             });
             bench.send(P1, 0).send(P1, 1).ack(P1, 0, acked).ack(P1, 1, 1);
+            bench.read(C1, 1, P1, 1).read(C1, 2, P1, 0).finish();
+            assert_eq!(bench.fired(), fired);
+        }
+    }
+
+    /// Where it stood first it may have been cleaned away.
+    #[test]
+    fn a_repeated_record_of_a_cleaned_log_stands_anywhere() {
+        for (idempotent, fired) in [(false, 0), (true, 1)] {
+            let mut bench = Bench::with(INFO.name, |setup| {
+                (setup.clients[0].idempotent, setup.clients[0].max_in_flight) = (idempotent, 1);
+            });
+            bench.send(P1, 0).send(P1, 1).ack(P1, 0, 2).ack(P1, 1, 1).cleans(1, 1);
             bench.read(C1, 1, P1, 1).read(C1, 2, P1, 0).finish();
             assert_eq!(bench.fired(), fired);
         }

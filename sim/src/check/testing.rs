@@ -125,6 +125,17 @@ impl Bench {
         self.say(c(1), Event::TopicCreated { topic: P.topic, name: name.into(), at, active: true })
     }
 
+    /// The topic of the histories is gone.
+    pub fn deleted(&mut self) -> &mut Self {
+        let at = self.next_record();
+        self.say(c(1), Event::TopicDeleted { topic: P.topic, name: "orders".into(), at, active: true })
+    }
+
+    /// A broker begins to clean the partition of the histories up to an offset.
+    pub fn cleans(&mut self, nth: u32, to: u64) -> &mut Self {
+        self.say(b(nth), Event::LogCleaning { partition: P, from: Offset::ZERO, to: Offset(to) })
+    }
+
     /// A broker has read the log of the group in an epoch.
     pub fn coordinates(&mut self, nth: u32, epoch: u32) -> &mut Self {
         let (end, groups) = (Offset::ZERO, 0);

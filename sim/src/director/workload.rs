@@ -33,7 +33,7 @@ use crate::{
     scenario::{
         Scenario,
         file::{self, AdminAction, Client, CommitPolicy, ConsumerAction, Keys, Start},
-        values::PartitionName,
+        values::{Chance, PartitionName},
     },
 };
 
@@ -64,13 +64,14 @@ enum Part {
     Admin(Admin),
     Setup(Setup),
     Auditor { assigned: bool },
-    Prober { pending: VecDeque<NamedPartition>, first: Vec<String> },
+    Prober { pending: VecDeque<NamedPartition>, first: Vec<String>, compacted: Vec<String> },
 }
 
 struct Producer {
     topic: TopicName,
     partition: Option<u32>,
     keys: Option<KeyDraw>,
+    tombstones: Option<Chance>,
     size: usize,
     headers: Vec<(String, Bytes)>,
     interval: Duration,
@@ -166,7 +167,7 @@ impl Workload {
         let setup = Setup { topics, next: first.unwrap_or(Instant::FOREVER) };
         workload.add(staff.setup, "setup", Part::Setup(setup), first);
         workload.add(staff.auditor, "auditor", Part::Auditor { assigned: false }, None);
-        workload.add(staff.prober, "prober", Part::Prober { pending: VecDeque::new(), first: stay }, None);
+        workload.add(staff.prober, "prober", Part::Prober { pending: VecDeque::new(), first: stay, compacted: compacted(scenario) }, None);
         workload
     }
 
@@ -262,7 +263,7 @@ impl Part {
                 }
                 (Some(Command::Assign(every_partition(view, names))), None)
             }
-            Part::Prober { pending, first } => {
+            Part::Prober { pending, first, compacted } => {
                 if pending.is_empty() {
                     // A topic that somebody makes for a while may be gone when it is written to, and a send waits
                     // for that: those that are there to stay go first.
@@ -273,13 +274,24 @@ impl Part {
                 let Some(partition) = pending.pop_front() else { return (None, None) };
                 let number = pending.len() as u64;
                 let next = (!pending.is_empty()).then_some(now);
-                (
-                    Some(Command::Send(record(name, number, partition.topic, Some(partition.partition), 32))),
-                    next,
-                )
+                let has_keys = compacted.iter().any(|topic| partition.topic.as_str() == topic);
+                let mut record = record(name, number, partition.topic, Some(partition.partition), 32);
+                record.key = record.value.clone().filter(|_| has_keys);
+                (Some(Command::Send(record)), next)
             }
         }
     }
+}
+
+/// The topics that take records with keys only.
+fn compacted(scenario: &Scenario) -> Vec<String> {
+    let policy = |config: &file::Config, key: &str| {
+        config.get(key).map(|policy| policy.0.split(',').any(|it| it.trim() == "compact"))
+    };
+    let all = policy(&scenario.topology.broker_config, "log.cleanup.policy").unwrap_or_default();
+    let topics = scenario.topology.topics.iter().chain(scenario.created_topics());
+    let is_compacted = |topic: &&file::Topic| policy(&topic.config, "cleanup.policy").unwrap_or(all);
+    topics.filter(is_compacted).map(|topic| topic.name.clone()).collect()
 }
 
 fn every_partition(view: &View, names: &RunNames) -> Vec<NamedPartition> {
@@ -294,19 +306,24 @@ fn named(partition: TopicPartition, names: &RunNames) -> Option<NamedPartition> 
 
 /// The record `number` of `name`: its value says so.
 fn record(name: &str, number: u64, topic: TopicName, partition: Option<u32>, size: usize) -> NewRecord {
-    let mut value = Vec::with_capacity(size.max(name.len() + 24));
-    // A vector can always be written to.
-    let _ = write!(value, "{name}/{number:06}");
-    value.resize(size.max(value.len()), b'.');
     NewRecord {
         tag: RecordTag(number),
         topic,
         partition,
         key: None,
-        value: Some(value.into()),
+        value: Some(named_by(name, number, size).into()),
         headers: Vec::new(),
         timestamp: None,
     }
+}
+
+/// What names the record `number` of `name`, as many bytes long as it says at least.
+fn named_by(name: &str, number: u64, size: usize) -> Vec<u8> {
+    let mut value = Vec::with_capacity(size.max(name.len() + 24));
+    // A vector can always be written to.
+    let _ = write!(value, "{name}/{number:06}");
+    value.resize(size.max(value.len()), b'.');
+    value
 }
 
 impl Producer {
@@ -318,6 +335,7 @@ impl Producer {
             topic: it.topic.as_str().into(),
             partition: it.partition,
             keys: it.keys.map(KeyDraw::new),
+            tombstones: it.tombstones,
             size: usize::try_from(it.size.0).unwrap_or(usize::MAX),
             headers: it.headers.iter().map(|h| (h.key.clone(), Bytes::from(h.value.clone()))).collect(),
             interval,
@@ -336,6 +354,11 @@ impl Producer {
         let mut record = record(name, self.sent, self.topic.clone(), self.partition, self.size);
         record.key = self.keys.as_ref().map(|keys| keys.draw(self.sent, &mut self.rng));
         record.headers = self.headers.clone();
+        if self.tombstones.is_some_and(|chance| self.rng.chance(chance.0)) {
+            // A record without a value is known by its first header.
+            record.value = None;
+            record.headers.insert(0, ("name".into(), named_by(name, self.sent, 0).into()));
+        }
         self.sent += 1;
         self.next = now + self.interval;
         (Some(Command::Send(record)), Some(self.next))

@@ -8,6 +8,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{
+    cleaning,
     dice::Dice,
     faults::{KINDS, Site},
     members,
@@ -59,9 +60,12 @@ pub fn cluster(seed: u64, taste: Taste) -> (Scenario, Site) {
         "workload": workload(&shape, taste, &mut Dice::new(seed, "workload")),
         "phases": { "chaos": format!("{}s", shape.chaos), "settle": "60s" },
     });
-    if let Some(mut dice) = members::dice(seed, taste.groups) {
+    let groups = members::dice(seed, taste.groups);
+    let has_groups = groups.is_some();
+    if let Some(mut dice) = groups {
         members::put_in(&mut scenario, &shape, &mut dice, &mut Dice::new(seed, "groups/protocol"));
     }
+    cleaning::put_in(&mut scenario, &shape, has_groups, &mut Dice::new(seed, "cleaning"));
     if taste.unlimited {
         let safety = CATALOGUE.iter().filter(|info| info.kind == Kind::Safety);
         scenario["properties"] = safety.map(|info| json!({ "check": info.name })).collect();

@@ -1,6 +1,7 @@
 //! Does any run of very many break a promise?
 
 mod campaign;
+mod cleaning;
 mod coverage;
 mod dice;
 mod draw;

@@ -39,11 +39,12 @@ impl Kept {
         Offset(self.base.0 + u64::from(self.len))
     }
 
-    fn is(&self, entry: &Entry) -> bool {
+    /// Whether it is this batch; after a cleaning another CRC says nothing.
+    fn is(&self, entry: &Entry, cleaned: Offset) -> bool {
         self.base == entry.base
             && self.end() == entry.end
             && self.epoch == entry.epoch
-            && self.crc == entry.crc
+            && (self.crc == entry.crc || self.base < cleaned)
     }
 }
 
@@ -55,6 +56,12 @@ pub struct Trunk {
     pub end: Offset,
     /// What was before was deleted lawfully: by retention or on demand.
     pub start: Offset,
+    /// What is before may have been cleaned somewhere: a batch may have lost records, or be gone, and be the same
+    /// batch all the same.
+    pub cleaned: Offset,
+    /// What is before may have been copied after it was cleaned. Whoever has copied it so does not know where the
+    /// epochs of what was gone began, and cannot tell a follower that parted there. Kafka's cannot either.
+    pub copied: Offset,
 }
 
 /// How a batch compares with what is committed at its offset.
@@ -73,7 +80,7 @@ impl Trunk {
     pub fn compare(&self, entry: &Entry) -> Compared {
         let at = self.batches.partition_point(|kept| kept.base < entry.base);
         match self.batches.get(at) {
-            Some(kept) if kept.is(entry) => Compared::Same,
+            Some(kept) if kept.is(entry, self.cleaned) => Compared::Same,
             Some(kept) if kept.base < entry.end => Compared::Other,
             _ => match at.checked_sub(1).and_then(|before| self.batches.get(before)) {
                 Some(before) if before.end() > entry.base => Compared::Other,
@@ -87,6 +94,17 @@ impl Trunk {
         let at = self.batches.partition_point(|kept| kept.base <= offset).checked_sub(1)?;
         let kept = self.batches.get(at)?;
         (offset < kept.end()).then_some((kept.epoch, kept.crc))
+    }
+
+    /// Whether a batch of this epoch and CRC may stand at `offset`, by what is known of it: none, if nothing is.
+    pub fn may_be(&self, offset: Offset, (epoch, crc): (LeaderEpoch, u32)) -> Option<bool> {
+        let (known, content) = self.at(offset)?;
+        Some(known == epoch && (content == crc || offset < self.cleaned))
+    }
+
+    /// What is before need not agree: it was deleted, or no leader can tell that it does not.
+    pub fn need_agree_from(&self) -> Offset {
+        self.start.max(self.copied)
     }
 
     fn push(&mut self, entry: &Entry) {
@@ -193,9 +211,9 @@ impl Replica {
     /// The first batch in which its log departs from the trunk.
     ///
     /// What was deleted lawfully need not agree: nobody can read it, and a leader that has forgotten its epochs
-    /// cannot tell a follower that it has others.
+    /// cannot tell a follower that it has others. Nor need what was copied after it had been cleaned.
     pub fn departs(&self, trunk: &Trunk) -> Option<&Entry> {
-        let first = self.tail.iter().find(|entry| entry.end > trunk.start);
+        let first = self.tail.iter().find(|entry| entry.end > trunk.need_agree_from());
         first.filter(|first| !self.opaque && first.base < trunk.end)
     }
 
@@ -217,8 +235,8 @@ impl Replica {
 
     pub(super) fn settle(&mut self, trunk: &Trunk) {
         while let Some(first) = self.tail.front() {
-            let deleted = first.end <= trunk.start;
-            if first.base >= trunk.end || (trunk.compare(first) == Compared::Other && !deleted) {
+            let is_excused = first.end <= trunk.need_agree_from();
+            if first.base >= trunk.end || (trunk.compare(first) == Compared::Other && !is_excused) {
                 return;
             }
             self.agreed = first.end;
@@ -346,7 +364,7 @@ impl Replica {
             None => {
                 end == start
                     || last.is_none_or(|last| {
-                        end.before().and_then(|at| trunk.at(at)).is_none_or(|known| known == last)
+                        end.before().and_then(|at| trunk.may_be(at, last)).unwrap_or(true)
                     })
             }
         };
@@ -367,8 +385,11 @@ impl Replica {
     fn was_cut_in_vain(&self, end: Offset, last: Option<(LeaderEpoch, u32)>, trunk: &Trunk) -> bool {
         let (Some(last), Some(at)) = (last, end.before()) else { return false };
         let own = self.tail.iter().find(|entry| entry.end > at).map(|entry| (entry.epoch, entry.crc));
-        let known = if end <= self.agreed { trunk.at(at) } else { own };
-        known != Some(last) && self.ghosts.iter().any(|it| it.end == end && (it.epoch, it.crc) == last)
+        let stands = match end <= self.agreed {
+            true => trunk.may_be(at, last) == Some(true),
+            false => own == Some(last),
+        };
+        !stands && self.ghosts.iter().any(|it| it.end == end && (it.epoch, it.crc) == last)
     }
 
     /// The platter still had what was cut off: takes it back as far as it is remembered. What had been appended
@@ -550,5 +571,42 @@ mod tests {
         assert!(!replica.opaque && replica.tail.len() == 2);
         replica.recovered(Offset(0), Offset(3), Some((LeaderEpoch(1), 5)), &trunk);
         assert!(replica.opaque, "nobody told of a third record");
+    }
+
+    /// A batch that was cleaned has another CRC, and is the same: by its place and epoch.
+    #[test]
+    fn what_was_cleaned_is_known_by_its_epoch() {
+        for (cleaned, same) in [(1, true), (0, false)] {
+            let mut trunk = Trunk::default();
+            let mut replicas = vec![Replica::new(NodeId(1)), Replica::new(NodeId(2))];
+            replicas[0].append(entry(0, 1, 7), &trunk);
+            commit(&mut trunk, &mut replicas, NodeId(1), Offset(1), |_| ());
+            trunk.cleaned = Offset(cleaned);
+            replicas[1].append(entry(0, 1, 8), &trunk);
+            assert_eq!(replicas[1].departs(&trunk).is_none(), same);
+            assert_eq!(trunk.may_be(Offset(0), (LeaderEpoch(1), 8)), Some(same));
+            assert_eq!(trunk.may_be(Offset(0), (LeaderEpoch(2), 7)), Some(false));
+            replicas[0].recovered(Offset(0), Offset(1), Some((LeaderEpoch(1), 8)), &trunk);
+            assert_eq!(replicas[0].opaque, !same);
+        }
+    }
+
+    /// Where a log was copied with gaps, its owner does not know which epoch the records were of that are gone, and
+    /// cannot tell a follower that it has others.
+    #[test]
+    fn who_copies_gaps_cannot_tell_where_another_parted() {
+        for (copied, parts) in [(2, false), (0, true)] {
+            let mut trunk = Trunk::default();
+            let mut replicas = vec![Replica::new(NodeId(1)), Replica::new(NodeId(2))];
+            replicas[1].append(entry(0, 1, 9), &trunk);
+            for at in 0..3 {
+                replicas[0].append(entry(at, 2, 7), &trunk);
+            }
+            commit(&mut trunk, &mut replicas, NodeId(1), Offset(3), |_| ());
+            trunk.copied = Offset(copied);
+            assert_eq!(replicas[1].parts(&trunk), parts);
+            replicas[1].append(entry(2, 2, 7), &trunk);
+            assert_eq!(replicas[1].agreed == Offset(3), !parts);
+        }
     }
 }

@@ -393,6 +393,10 @@ impl Cluster {
                     partition.trunk.start = partition.trunk.start.max(*to);
                 }
             }
+            Event::LogCleaning { partition, to, .. } => {
+                let trunk = &mut self.partition_mut(*partition).trunk;
+                trunk.cleaned = trunk.cleaned.max(*to);
+            }
             Event::HighWatermarkAdvanced { partition, epoch, from, to, isr, .. } => {
                 let partition = self.partition_mut(*partition);
                 partition.log_event(node, event);

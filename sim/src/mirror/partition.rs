@@ -445,9 +445,14 @@ impl Partition {
                 self.replicas.iter().position(|replica| replica.node == node).expect("just put there")
             }
         };
-        let (trunk, replica) = (&self.trunk, &mut self.replicas[at]);
+        let replica = &mut self.replicas[at];
+        let trunk = &self.trunk;
         match *event {
             Event::Appended { base, end, epoch, crc, producer, .. } => {
+                if replica.end < base && base <= self.trunk.cleaned {
+                    self.trunk.copied = self.trunk.copied.max(base);
+                }
+                let trunk = &self.trunk;
                 replica.open = true;
                 replica.append(Entry { base, end, epoch, crc, producer }, trunk);
             }

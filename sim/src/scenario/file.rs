@@ -285,6 +285,9 @@ pub struct Producer {
     /// What keys the records have; none if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keys: Option<Keys>,
+    /// How many of the records say that their key is deleted: they have no value, and a header that names them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tombstones: Option<Chance>,
     /// How many bytes a value has.
     #[serde(default = "hundred_bytes")]
     pub size: Size,
@@ -1187,6 +1190,23 @@ impl Scenario {
             }
         }
         clients
+    }
+
+    /// Everything that operators ask for.
+    pub fn admin_actions(&self) -> impl Iterator<Item = &AdminAction> {
+        let admins = self.workload.iter().filter_map(|actor| match actor {
+            Actor::Admin(admin) => Some(admin),
+            _ => None,
+        });
+        admins.flat_map(|admin| admin.steps.iter().map(|step| &step.act).chain(&admin.ops))
+    }
+
+    /// The topics that operators create.
+    pub fn created_topics(&self) -> impl Iterator<Item = &Topic> {
+        self.admin_actions().filter_map(|action| match action {
+            AdminAction::CreateTopic(topic) => Some(topic),
+            _ => None,
+        })
     }
 
     /// Every node: controllers, then brokers, then clients, each with its name.

@@ -25,7 +25,7 @@ pub use slot::Life;
 pub use tally::Tally;
 
 use crate::{
-    check::Judge,
+    check::{Inside, Judge},
     clock::NodeClock,
     digest::{self, Digest},
     director::{Control, Director, workload::Told},
@@ -275,7 +275,9 @@ impl World {
             return;
         }
         if let Some(judge) = &mut self.judge {
-            judge.inspect(self.now, slot.id, node, &effects.events);
+            let wall = slot.clock.now(self.now).wall;
+            let inside = Inside { node: slot.id, state: node, disk: &slot.disk, wall, events: &effects.events };
+            judge.inspect(self.now, inside);
         }
         let mut events = self.instant.spare.pop().unwrap_or_default();
         std::mem::swap(&mut events, &mut effects.events);

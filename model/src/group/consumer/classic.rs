@@ -142,7 +142,7 @@ impl Coordinator {
         if goes_back {
             rebalances = self.renew(&mut next, rebalances, cx.metadata);
             if next.after.epoch() == next.after.assignment_epoch() {
-                next.reconcile(member, Some(&owned), cx.metadata);
+                next.reconcile(member, Some(&owned), cx.metadata, &self.flaws());
             }
         } else {
             rebalances = self.move_on(&mut next, rebalances, member, Some(&owned), cx.metadata);

@@ -27,6 +27,7 @@ use crate::{
         record::GroupRecord,
     },
     machine::Caller,
+    museum::{Bug, Museum},
     protocol::{
         ErrorCode, Response,
         consumer_group::{
@@ -42,6 +43,12 @@ pub(super) struct Move<'a> {
     pub(super) id: &'a GroupId,
     pub(super) after: Cow<'a, ConsumerGroup>,
     pub(super) records: Vec<GroupRecord>,
+}
+
+/// What of the museum a member's next step depends on.
+pub(super) struct Flaws<'a> {
+    pub(super) museum: Museum,
+    pub(super) ownerless: &'a BTreeSet<(GroupId, TopicPartition)>,
 }
 
 /// What somebody's request comes to.
@@ -107,6 +114,7 @@ impl Coordinator {
         plan: Plan,
         cx: &mut Cx<'_>,
     ) -> Result<(), ErrorCode> {
+        self.lose_owners(id, &plan.records);
         let answer = Then::Answer(plan.answer);
         self.write(Some(caller), &Question::Move { records: plan.records.clone(), answer }, cx)?;
         self.end_classic(id, cx);
@@ -125,6 +133,29 @@ impl Coordinator {
         self.timers.set(cx.now.monotonic + plan.session, Timer::Session(id.clone(), plan.member.clone()));
         self.note_moved(id, &plan.records, cx);
         Ok(())
+    }
+
+    pub(super) fn flaws(&self) -> Flaws<'_> {
+        Flaws { museum: self.museum, ownerless: &self.ownerless }
+    }
+
+    /// KAFKA-16147: a partition that a member was to give up and has again has no owner until that member is written
+    /// down once more.
+    fn lose_owners(&mut self, id: &GroupId, records: &[GroupRecord]) {
+        if !self.museum.has(Bug::PartitionEpochLost) {
+            return;
+        }
+        let Some(group) = self.shard.state().and_then(|state| state.consumer(id)) else { return };
+        for record in records {
+            let GroupRecord::Current { member, value, .. } = record else { continue };
+            let before = group.current(member);
+            let now = value.clone().unwrap_or_default();
+            for at in before.assigned.keys().chain(now.assigned.keys()).chain(now.revoking.keys()) {
+                self.ownerless.remove(&(id.clone(), *at));
+            }
+            let again = before.revoking.keys().filter(|at| now.assigned.contains_key(at));
+            self.ownerless.extend(again.map(|at| (id.clone(), *at)));
+        }
     }
 
     /// Answers what is so already, once all that it is seen from is committed.
@@ -149,7 +180,7 @@ impl Coordinator {
     ) -> Option<RebalanceReason> {
         let rebalances = self.renew(next, rebalances, metadata);
         next.assign_if_due(metadata);
-        next.reconcile(member, owned, metadata);
+        next.reconcile(member, owned, metadata, &self.flaws());
         rebalances
     }
 
@@ -400,19 +431,27 @@ impl<'a> Move<'a> {
         member: &MemberId,
         owned: Option<&BTreeSet<TopicPartition>>,
         metadata: &Image,
+        flaws: &Flaws<'_>,
     ) {
         let Some(subscription) = self.after.members.get(member) else { return };
         let subscribed = subscription.ids_in(&self.after.resolved, metadata);
         let current = self.after.current(member);
-        let next = current.next(&Situation {
+        let mut owners =
+            if self.after.is_reconciled(member) { BTreeMap::new() } else { self.after.owners() };
+        if flaws.museum.has(Bug::PartitionEpochLost) {
+            owners.retain(|at, _| !flaws.ownerless.contains(&(self.id.clone(), *at)));
+        }
+        let situation = Situation {
             member,
             target_epoch: self.after.assignment_epoch(),
             target: &self.after.target(member),
             subscribed: &subscribed,
-            owners: &if self.after.is_reconciled(member) { BTreeMap::new() } else { self.after.owners() },
+            owners: &owners,
             owned,
-        });
-        if next != current {
+            museum: flaws.museum,
+        };
+        let next = current.next(&situation);
+        if next != current || current.is_ignored(&situation) {
             let (group, member) = (self.id.clone(), member.clone());
             self.say(GroupRecord::Current { group, member, value: Some(next) });
         }

@@ -182,15 +182,20 @@ impl ConsumerGroup {
 
     /// Whether a member may be told how far the group has come. Nobody is asked for that who does not say who it is.
     ///
-    /// Refuses with `UnknownMemberId` and `StaleMemberEpoch`.
+    /// Refuses with `UnknownMemberId`, and another epoch than the member's with `StaleMemberEpoch`
+    /// (`IllegalGeneration` who speaks the classic protocol).
     pub fn may_fetch(&self, member: Option<&MemberId>, epoch: i32) -> Result<(), ErrorCode> {
         let Some(member) = member else {
             return if epoch < 0 { Ok(()) } else { Err(ErrorCode::UnknownMemberId) };
         };
-        if !self.members.contains_key(member) {
-            return Err(ErrorCode::UnknownMemberId);
+        let subscription = self.members.get(member).ok_or(ErrorCode::UnknownMemberId)?;
+        if epoch == self.current(member).epoch {
+            return Ok(());
         }
-        if epoch == self.current(member).epoch { Ok(()) } else { Err(ErrorCode::StaleMemberEpoch) }
+        Err(match subscription.classic {
+            Some(_) => ErrorCode::IllegalGeneration,
+            None => ErrorCode::StaleMemberEpoch,
+        })
     }
 
     /// Takes in what its log says.

@@ -6,7 +6,10 @@
 use alloc::collections::{BTreeMap, BTreeSet};
 
 use super::{Current, Held, MemberState};
-use crate::units::{MemberId, TopicId, TopicPartition};
+use crate::{
+    museum::{Bug, Museum},
+    units::{MemberId, TopicId, TopicPartition},
+};
 
 /// What a member's next step depends on.
 pub struct Situation<'a> {
@@ -22,6 +25,8 @@ pub struct Situation<'a> {
     pub owners: &'a BTreeMap<TopicPartition, &'a MemberId>,
     /// What it says that it owns; `None` if it has not said.
     pub owned: Option<&'a BTreeSet<TopicPartition>>,
+    /// Bugs that are switched on.
+    pub museum: Museum,
 }
 
 impl Current {
@@ -35,11 +40,21 @@ impl Current {
                     self.unsubscribed(situation)
                 }
             }
-            MemberState::UnrevokedPartitions if situation.still_owns(&self.revoking) => {
+            MemberState::UnrevokedPartitions
+                if situation.still_owns(&self.revoking) || self.is_ignored(situation) =>
+            {
                 self.unsubscribed(situation)
             }
             _ => self.step(situation),
         }
+    }
+
+    /// KAFKA-16249: there was another target assignment since it was told to give something up, and nobody looks at
+    /// what it has given up.
+    pub(super) fn is_ignored(&self, situation: &Situation<'_>) -> bool {
+        situation.museum.has(Bug::RevocationAckMissed)
+            && self.state == MemberState::UnrevokedPartitions
+            && situation.target_epoch > self.epoch + 1
     }
 
     /// Has to give up, too, what it does not want to read any more.
@@ -86,7 +101,8 @@ impl Current {
             if is_free(at) {
                 assigned.insert(*at, situation.target_epoch);
             } else {
-                waits = true;
+                // A mutant: as if it had it.
+                waits = !situation.museum.has(Bug::WaitingCountsAsStable);
             }
         }
         let epoch = situation.target_epoch;

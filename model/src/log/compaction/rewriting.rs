@@ -8,6 +8,7 @@ use bytes::Bytes;
 use crate::{
     event::Uncleanable,
     log::{batch::Batch, codec::Record, producers::Producers},
+    museum::{Bug, Museum},
     time::Timestamp,
     units::Offset,
 };
@@ -30,6 +31,8 @@ pub(super) struct Rewriting<'a> {
     pub kept: u64,
     /// How many did not.
     pub dropped: u64,
+    /// Bugs that are switched on.
+    pub museum: Museum,
 }
 
 impl Rewriting<'_> {
@@ -63,7 +66,12 @@ impl Rewriting<'_> {
             return Ok(Some(batch));
         }
         let retention = i64::try_from(self.delete_retention.as_millis()).unwrap_or(i64::MAX);
-        let from_now = Timestamp(self.now.0.saturating_add(retention));
+        // KAFKA-4529: it was counted from the records' own time.
+        let since = match self.museum.has(Bug::TombstoneDroppedEarly) {
+            true => batch.header().max_timestamp,
+            false => self.now,
+        };
+        let from_now = Timestamp(since.0.saturating_add(retention));
         Ok(Some(batch.with_records(&kept, horizon.or(new.then_some(from_now)))))
     }
 
@@ -81,6 +89,11 @@ impl Rewriting<'_> {
     fn is_needed_empty(&self, batch: &Batch) -> bool {
         let of_producer = batch.header().producer.and_then(|stamp| self.producers.get(stamp.id));
         let newest = of_producer.and_then(|producer| producer.batches.last());
-        batch.end_offset() == self.last || newest.is_some_and(|newest| newest.end() == batch.end_offset())
+        // KAFKA-17076: nor was the last batch of all that is cleaned kept.
+        let goes = self.last == self.end && self.museum.has(Bug::LeoLostByCompaction);
+        let is_last = batch.end_offset() == self.last && !goes;
+        // KAFKA-5490: nor the last of a producer.
+        let newest = newest.filter(|_| !self.museum.has(Bug::CleanerDropsProducerTail));
+        is_last || newest.is_some_and(|newest| newest.end() == batch.end_offset())
     }
 }

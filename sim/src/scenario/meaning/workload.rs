@@ -116,6 +116,10 @@ fn check_producer(it: &mut Checker<'_>, producer: &Producer, at: Place<'_>) {
             it.wrong(at.key("keys").variant().key("count"), title, format!("not {}", keys.count));
         }
     }
+    if producer.tombstones.is_some() && producer.keys.is_none() {
+        let title = format!("`{name}` has no keys that it could delete");
+        it.wrong(at.key("tombstones"), title, "needs `keys`, too");
+    }
     if producer.records == Some(0) {
         it.wrong(at.key("records"), format!("`{name}` sends nothing"), "leave it out instead");
     }
