@@ -1157,15 +1157,6 @@ pub enum Event {
         /// Why.
         why: Halt,
     },
-    /// `log.cleaning`: A log begins to be compacted.
-    LogCleaning {
-        /// Which log.
-        partition: TopicPartition,
-        /// Where its dirty part begins.
-        from: Offset,
-        /// Where the part ends that is compacted.
-        to: Offset,
-    },
     /// `log.cleaned`: A log was compacted: of each key the newest record is left.
     LogCleaned {
         /// Which log.
@@ -1202,6 +1193,15 @@ pub enum Event {
         assigned: Vec<(TopicPartition, i32)>,
         /// What it is told to give up, likewise.
         revoking: Vec<(TopicPartition, i32)>,
+    },
+    /// `log.cleaning`: A log begins to be compacted.
+    LogCleaning {
+        /// Which log.
+        partition: TopicPartition,
+        /// Where its dirty part begins.
+        from: Offset,
+        /// Where the part ends that is compacted.
+        to: Offset,
     },
 }
 
@@ -1321,10 +1321,10 @@ kinds! {
     AdminDone = "admin.done", "An operator's request was answered.";
     DiskFailed = "disk.fail", "A disk operation failed.";
     Halted = "node.halt", "A process ends itself.";
-    LogCleaning = "log.cleaning", "A log begins to be compacted.";
     LogCleaned = "log.cleaned", "A log was compacted: of each key the newest record is left.";
     LogUncleanable = "log.uncleanable", "A log cannot be compacted, and is left as it is.";
     MemberReconciled = "group.reconcile", "A coordinator moves a member of a KIP-848 group to another epoch or assignment.";
+    LogCleaning = "log.cleaning", "A log begins to be compacted.";
 }
 
 impl Event {

@@ -9,7 +9,7 @@ use trial_tests::{load, root, run_with_golden, scenario_files, seed_of, verdict}
 
 fn main() {
     let args = Arguments::from_args();
-    let files = ["replication", "elections", "producers", "consumers", "disks", "regressions"];
+    let files = ["replication", "elections", "producers", "consumers", "groups", "disks", "regressions"];
     let trials =
         files.iter().filter(|folder| root().join("scenarios").join(folder).is_dir()).flat_map(|folder| {
             scenario_files(folder).into_iter().map(|path| {

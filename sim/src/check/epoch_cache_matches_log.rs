@@ -158,7 +158,13 @@ impl EpochCacheMatchesLog {
         match *event {
             Event::Appended { base, end, epoch, .. } => {
                 let starts = self.logs.entry(key).or_default();
-                starts.gaps |= base > starts.end;
+                if base > starts.end {
+                    starts.gaps = true;
+                    // Nothing is left of what it had.
+                    if starts.end <= starts.floor {
+                        starts.epochs.clear();
+                    }
+                }
                 starts.end = end;
                 let first = std::mem::take(&mut starts.elected);
                 let begins = starts.epochs.last().is_none_or(|(last, _)| *last != epoch);
@@ -299,11 +305,9 @@ mod tests {
         assert_eq!(judged(&[(1, 2)], &[(0, 0), (1, 1)], None), None);
     }
 
-    #[test]
-    fn what_a_node_tells_adds_up() {
-        let (mut check, node, id) = (EpochCacheMatchesLog::default(), NodeId(1), super::super::testing::P);
-        let appended = |base: u64, epoch: u32| Event::Appended {
-            partition: id,
+    fn appended(partition: TopicPartition, base: u64, epoch: u32) -> Event {
+        Event::Appended {
+            partition,
             role: trial_model::event::ReplicaRole::Follower,
             base: Offset(base),
             end: Offset(base + 1),
@@ -312,7 +316,13 @@ mod tests {
             producer: None,
             control: false,
             max_timestamp: trial_model::time::Timestamp(0),
-        };
+        }
+    }
+
+    #[test]
+    fn what_a_node_tells_adds_up() {
+        let (mut check, node, id) = (EpochCacheMatchesLog::default(), NodeId(1), super::super::testing::P);
+        let appended = |base: u64, epoch: u32| appended(id, base, epoch);
         let (start, end, clean, cut, last_epoch, last_crc) = (Offset(0), Offset(1), false, 0, None, None);
         for event in [
             appended(0, 1),
@@ -381,5 +391,10 @@ mod tests {
         assert!(!check.logs[&key].gaps && check.logs[&key].floor == to);
         check.take(node, &Event::LogCleaning { partition, from, to });
         assert!(check.logs[&key].gaps);
+        // Everything was deleted, and what is copied then begins behind a gap.
+        let starts = check.logs.get_mut(&key).expect("it was put there");
+        (starts.end, starts.epochs) = (to, vec![(LeaderEpoch(0), from)]);
+        check.take(node, &appended(partition, 9, 1));
+        assert_eq!(check.logs[&key].epochs, [(LeaderEpoch(1), Offset(9))]);
     }
 }

@@ -95,8 +95,11 @@ fn orphan(scene: Scene<'_>, group: &Group, running: &[&ClientInfo]) -> Option<Un
             leader.and_then(|(_, leader, joined)| {
                 let (heard, at) = heard_by(*leader)?;
                 // A static leader that is back does not assign, and takes what it knows for what the others have: what
-                // has come since they were given their shares waits for the next rebalance (KIP-814).
-                let skipped = group.assigned < heard && heard <= *joined && group.assigned < *joined;
+                // has come since they were given their shares waits for the next rebalance (KIP-814). It knows that when
+                // it has its own share.
+                let own = groups.owner(*leader).filter(|own| own.generation == group.generation);
+                let knew = own.map_or(*joined, |own| own.since.max(*joined));
+                let skipped = group.assigned < heard && heard <= knew && group.assigned < *joined;
                 (!skipped).then_some(at)
             })
         };
@@ -180,6 +183,27 @@ mod tests {
                 bench.say(C1, leads());
             }
             bench.owns(C1, 5, &[]).wait(4);
+            assert_eq!(bench.unsettled().len(), unsettled);
+        }
+    }
+
+    /// It asks about the topics of the others before it has its share, and takes that for what they have.
+    #[test]
+    fn what_a_static_leader_hears_of_before_its_share_waits_for_the_next_rebalance() {
+        for (first, unsettled) in [(true, 0), (false, 1)] {
+            let mut bench = Bench::of(INFO.name).begun();
+            bench.phase(Phase::Settle).named("orders").coordinates(1, 4);
+            bench.group(1, 4, GroupState::CompletingRebalance, 5, &[C1]);
+            bench.group(1, 4, GroupState::Stable, 5, &[C1]).wait(1);
+            bench.say(C1, Event::GroupJoined { group: GROUP.into(), member: member(C1), generation: 5, leads: true });
+            let (leader, epoch) = (Some(b(1)), LeaderEpoch(1));
+            let heard = Event::MetadataLearned { partition: P, leader, epoch };
+            if first {
+                bench.wait(1).say(C1, heard).wait(1).owns(C1, 5, &[]);
+            } else {
+                bench.owns(C1, 5, &[]).wait(1).say(C1, heard);
+            }
+            bench.wait(4);
             assert_eq!(bench.unsettled().len(), unsettled);
         }
     }

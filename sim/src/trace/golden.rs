@@ -75,6 +75,14 @@ pub fn is_chatter(event: &Event) -> bool {
     )
 }
 
+/// Whether a group does it so often that a golden file would hold little else; who follows a run wants to see it.
+fn is_routine(kind: EventKind) -> bool {
+    matches!(
+        kind,
+        EventKind::CommitSent | EventKind::CommitAcked | EventKind::OffsetAccepted | EventKind::Processed
+    )
+}
+
 /// Whether a controller repeats what the active one states.
 pub fn is_echo(event: &Event) -> bool {
     match event {
@@ -97,7 +105,7 @@ impl Reader for Golden {
     fn step(&mut self, step: Step<'_>, names: &RunNames) {
         for event in step.events.iter().filter(|event| !is_echo(event)) {
             let kind = event.kind();
-            if is_chatter(event) {
+            if is_chatter(event) || is_routine(kind) {
                 let about = event.partition().map_or(String::new(), |p| names.partition_name(p));
                 if self.shown.insert((kind, about), ()).is_some() {
                     *self.counted.entry(kind).or_default() += 1;

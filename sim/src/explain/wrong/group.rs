@@ -1,6 +1,7 @@
 //! What should have been done about a consumer group, and was not?
 //!
-//! Where a group does not come to rest, the decision is the last that anybody took about it.
+//! Where a group does not come to rest, the decision is the last that anybody took about it; where its coordinator is
+//! looked into, what it said in that very step.
 
 use trial_model::{
     event::{Event, GroupState},
@@ -22,6 +23,9 @@ pub(super) fn omitted(record: &Record, names: &RunNames, violation: &Violation) 
         "coordinators_are_there" => told.let_go(violation.partition?),
         "groups_become_stable" => told.stays_out(&group_in(record, violation)?),
         "consumers_reach_the_end" => told.reads_nothing(violation.partition?),
+        "partition_epochs_are_valid" | "stable_groups_are_reconciled" => {
+            told.gave_out(&group_in(record, violation)?)
+        }
         _ => None,
     }
 }
@@ -53,6 +57,27 @@ impl Telling<'_> {
             mark: mark.into(),
             against: None,
         })
+    }
+
+    /// A coordinator that gave out what it may not, or said that all is given out, in the step that was judged.
+    fn gave_out(&self, id: &GroupId) -> Option<Wrong> {
+        let judged = self.violation.at;
+        let until = self.record.entries.partition_point(|entry| entry.at <= judged);
+        let said = self.record.entries[..until].iter().enumerate().rev();
+        let (nth, what, mark) = said.filter_map(|(nth, entry)| Some((nth, entry.event()?.1))).find_map(
+            |(nth, event)| match event {
+                Event::MemberReconciled { group, member, epoch, .. } if group == id => {
+                    Some((nth, format!("moved {member} of {id} to epoch {epoch}"), "gave it out wrongly"))
+                }
+                Event::GroupStateChanged { group, state, .. } if group == id => {
+                    Some((nth, format!("called {id} {state}"), "it was not"))
+                }
+                _ => None,
+            },
+        )?;
+        let (_, why) = self.violation.lines.first()?;
+        let wrong = self.wrong(nth, what, "", mark)?;
+        Some(Wrong { but: why.clone(), ..wrong })
     }
 
     /// A leader that never looked after its groups, or not any more.

@@ -270,7 +270,7 @@ fn cut(
     // record there.
     let earlier =
         id.is_metadata() && partition.moved.as_ref().is_some_and(|moved| moved.epoch > replica.epoch);
-    if given_up || earlier || to.max(partition.trunk.start) >= committed {
+    if given_up || earlier || to.max(partition.trunk.need_agree_from()) >= committed {
         return None;
     }
     let against = scene.marks.get(&id).copied();
