@@ -146,7 +146,10 @@ impl Consumer {
                     offset: record.offset,
                     epoch: batch.leader_epoch(),
                     timestamp: record.timestamp,
-                    value: Payload::of(record.value, record.headers.into_iter().next().and_then(|it| it.value)),
+                    value: Payload::of(
+                        record.value,
+                        record.headers.into_iter().next().and_then(|it| it.value),
+                    ),
                 });
             }
             if batch.end_offset() > position.offset {

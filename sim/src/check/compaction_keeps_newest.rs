@@ -90,13 +90,14 @@ impl Check for CompactionKeepsNewest {
 
     fn world(&mut self, _scene: Scene<'_>, event: &WorldEvent, _found: &mut Found) {
         match event {
-            WorldEvent::DiskDamaged { node, .. } => self.damaged.insert(*node),
+            WorldEvent::DiskDamaged { node, .. } => {
+                self.damaged.insert(*node);
+            }
             WorldEvent::NodeStopped { node, lost_disk: true, .. } => {
                 self.under_way.retain(|(whose, _), _| whose != node);
-                return;
             }
-            _ => return,
-        };
+            _ => {}
+        }
     }
 
     fn inspect(&mut self, inside: Inside<'_>, found: &mut Found) {

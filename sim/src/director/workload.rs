@@ -167,7 +167,12 @@ impl Workload {
         let setup = Setup { topics, next: first.unwrap_or(Instant::FOREVER) };
         workload.add(staff.setup, "setup", Part::Setup(setup), first);
         workload.add(staff.auditor, "auditor", Part::Auditor { assigned: false }, None);
-        workload.add(staff.prober, "prober", Part::Prober { pending: VecDeque::new(), first: stay, compacted: compacted(scenario) }, None);
+        workload.add(
+            staff.prober,
+            "prober",
+            Part::Prober { pending: VecDeque::new(), first: stay, compacted: compacted(scenario) },
+            None,
+        );
         workload
     }
 

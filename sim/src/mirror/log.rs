@@ -363,9 +363,8 @@ impl Replica {
             Some(known) => last.is_none_or(|last| last == (known.epoch, known.crc)),
             None => {
                 end == start
-                    || last.is_none_or(|last| {
-                        end.before().and_then(|at| trunk.may_be(at, last)).unwrap_or(true)
-                    })
+                    || last
+                        .is_none_or(|last| end.before().and_then(|at| trunk.may_be(at, last)).unwrap_or(true))
             }
         };
         if known != end || !named {

@@ -276,7 +276,8 @@ impl World {
         }
         if let Some(judge) = &mut self.judge {
             let wall = slot.clock.now(self.now).wall;
-            let inside = Inside { node: slot.id, state: node, disk: &slot.disk, wall, events: &effects.events };
+            let inside =
+                Inside { node: slot.id, state: node, disk: &slot.disk, wall, events: &effects.events };
             judge.inspect(self.now, inside);
         }
         let mut events = self.instant.spare.pop().unwrap_or_default();

@@ -436,8 +436,7 @@ impl<'a> Move<'a> {
         let Some(subscription) = self.after.members.get(member) else { return };
         let subscribed = subscription.ids_in(&self.after.resolved, metadata);
         let current = self.after.current(member);
-        let mut owners =
-            if self.after.is_reconciled(member) { BTreeMap::new() } else { self.after.owners() };
+        let mut owners = if self.after.is_reconciled(member) { BTreeMap::new() } else { self.after.owners() };
         if flaws.museum.has(Bug::PartitionEpochLost) {
             owners.retain(|at, _| !flaws.ownerless.contains(&(self.id.clone(), *at)));
         }
