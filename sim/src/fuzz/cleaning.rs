@@ -17,20 +17,26 @@ pub fn put_in(scenario: &mut Value, shape: &Shape, groups: bool, dice: &mut Dice
     if !dice.one_in(if groups { OF_GROUPS_ONE_IN } else { ONE_IN }) {
         return;
     }
+    // A slow disk would do nothing else: every segment that is cleaned is flushed and renamed in six steps.
+    let is_slow = scenario["topology"]["disk"].as_object().is_some_and(|disk| !disk.is_empty());
+    let (segments, rests): ([u64; 2], [u64; 3]) = match is_slow {
+        true => ([8_000, 20_000], [1_000, 1_000, 3_000]),
+        false => ([1_500, 4_000], [100, 300, 1_000]),
+    };
     if let Some(config) = scenario["topology"]["broker_config"].as_object_mut() {
-        config.insert("log.cleaner.backoff.ms".into(), dice.one(&[100, 300, 1_000]).into());
+        config.insert("log.cleaner.backoff.ms".into(), dice.one(&rests).into());
         config.insert("log.cleaner.min.cleanable.ratio".into(), dice.one(&["0", "0.1", "0.5"]).into());
         if groups {
-            config.insert("offsets.topic.segment.bytes".into(), dice.one(&[1_500, 4_000]).into());
+            config.insert("offsets.topic.segment.bytes".into(), dice.one(&segments).into());
         }
     }
     if !groups || dice.one_in(2) {
-        compact(scenario, shape, dice);
+        compact(scenario, shape, segments, dice);
     }
 }
 
 /// The first topic is compacted. What has no key it does not take.
-fn compact(scenario: &mut Value, shape: &Shape, dice: &mut Dice) {
+fn compact(scenario: &mut Value, shape: &Shape, segments: [u64; 2], dice: &mut Dice) {
     let topic = shape.topics[0].name;
     let count: u64 = dice.one(&[3, 8, 40]);
     let deletes = dice.one_in(2);
@@ -53,7 +59,7 @@ fn compact(scenario: &mut Value, shape: &Shape, dice: &mut Dice) {
         // What is deleted by its size besides is deleted lawfully.
         let policy = if config.contains_key("retention.bytes") { "compact,delete" } else { "compact" };
         config.insert("cleanup.policy".into(), policy.into());
-        config.insert("segment.bytes".into(), dice.one(&[1_500, 3_000]).into());
+        config.insert("segment.bytes".into(), dice.one(&segments).into());
         config.extend(dice.settings(3, &[("min.compaction.lag.ms", &[300, 1_000])]));
         // Not for the groups' own log: who follows it too slowly never hears of what was deleted, and that is lawful.
         config.insert("delete.retention.ms".into(), dice.one(&[0, 500, 2_000, 86_400_000]).into());
