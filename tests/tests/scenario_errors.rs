@@ -66,6 +66,7 @@ mistakes! {
     duration_without_unit_in_string: r#""for": "900ms""# => r#""for": "900""#;
     duration_with_unknown_unit: r#""for": "900ms""# => r#""for": "900min""#;
     duration_too_fine: r#""for": "900ms""# => r#""for": "5ns""#;
+    tombstones_without_keys: r#""keys": { "zipf": { "count": 64 } }"# => r#""tombstones": "1/4""#;
     rate_without_per: r#""rate": "400/s""# => r#""rate": 400"#;
     size_without_unit: r#""size": "1KiB""# => r#""size": 1024"#;
     chance_above_one: r#""loss": 0.001"# => r#""loss": 1.5"#;

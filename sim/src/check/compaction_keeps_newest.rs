@@ -95,6 +95,7 @@ impl Check for CompactionKeepsNewest {
             }
             WorldEvent::NodeStopped { node, lost_disk: true, .. } => {
                 self.under_way.retain(|(whose, _), _| whose != node);
+                self.floors.retain(|(whose, _), _| whose != node);
             }
             _ => {}
         }
@@ -137,6 +138,9 @@ impl Check for CompactionKeepsNewest {
                 // A log that was cut has lost more, and lawfully.
                 _ => {
                     self.under_way.remove(&key);
+                    if let (Event::Truncated { to, .. }, Some(floor)) = (event, self.floors.get_mut(&key)) {
+                        *floor = (*floor).min(*to);
+                    }
                     None
                 }
             };

@@ -14,6 +14,7 @@ use std::{
 use bytes::Bytes;
 use trial_model::{
     client::{Application, Command, Commits, NamedPartition, NewRecord, Topics},
+    config::{BrokerConfig, TopicConfig},
     event::RecordTag,
     group::OFFSETS_TOPIC,
     protocol::{
@@ -32,7 +33,7 @@ use crate::{
     names::RunNames,
     scenario::{
         Scenario,
-        file::{self, AdminAction, Client, CommitPolicy, ConsumerAction, Keys, Start},
+        file::{self, AdminAction, Client, CommitPolicy, ConsumerAction, Keys, Start, apply},
         values::{Chance, PartitionName},
     },
 };
@@ -290,12 +291,14 @@ impl Part {
 
 /// The topics that take records with keys only.
 fn compacted(scenario: &Scenario) -> Vec<String> {
-    let policy = |config: &file::Config, key: &str| {
-        config.get(key).map(|policy| policy.0.split(',').any(|it| it.trim() == "compact"))
+    let mut broker = BrokerConfig::default();
+    apply(&scenario.topology.broker_config, None, |key, value| broker.set(key, value).is_ok());
+    let is_compacted = |topic: &&file::Topic| {
+        let mut config = TopicConfig::of_broker(&broker);
+        apply(&topic.config, None, |key, value| config.set(key, value).is_ok());
+        config.cleanup_policy.compacts()
     };
-    let all = policy(&scenario.topology.broker_config, "log.cleanup.policy").unwrap_or_default();
     let topics = scenario.topology.topics.iter().chain(scenario.created_topics());
-    let is_compacted = |topic: &&file::Topic| policy(&topic.config, "cleanup.policy").unwrap_or(all);
     topics.filter(is_compacted).map(|topic| topic.name.clone()).collect()
 }
 

@@ -445,14 +445,10 @@ impl Partition {
                 self.replicas.iter().position(|replica| replica.node == node).expect("just put there")
             }
         };
-        let replica = &mut self.replicas[at];
-        let trunk = &self.trunk;
+        self.note_copy(at, event);
+        let (trunk, replica) = (&self.trunk, &mut self.replicas[at]);
         match *event {
             Event::Appended { base, end, epoch, crc, producer, .. } => {
-                if replica.end < base && base <= self.trunk.cleaned {
-                    self.trunk.copied = self.trunk.copied.max(base);
-                }
-                let trunk = &self.trunk;
                 replica.open = true;
                 replica.append(Entry { base, end, epoch, crc, producer }, trunk);
             }
@@ -476,6 +472,16 @@ impl Partition {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// A replica that skips what was cleaned away has it copied from another.
+    fn note_copy(&mut self, at: usize, event: &Event) {
+        if let Event::Appended { base, .. } = *event
+            && self.replicas[at].end < base
+            && base <= self.trunk.cleaned
+        {
+            self.trunk.copied = self.trunk.copied.max(base);
         }
     }
 

@@ -21,6 +21,14 @@ pub const VERSION: u32 = 1;
 /// Kafka's configuration keys and what they are set to.
 pub type Config = BTreeMap<String, Setting>;
 
+/// Settings were checked when the scenario was loaded; one that does not fit is left at its default.
+pub(crate) fn apply(all: &Config, own: Option<&Config>, mut set: impl FnMut(&str, &str) -> bool) {
+    for (key, setting) in all.iter().chain(own.into_iter().flatten()) {
+        let known = set(key, &setting.0);
+        debug_assert!(known, "the loader lets no bad setting through: {key}={}", setting.0);
+    }
+}
+
 /// A scenario: what is tried, on what cluster, and what must hold.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

@@ -97,6 +97,11 @@ fn a_group_is_upgraded_while_its_members_go_on() {
     assert_eq!(bench.committed(commit), None);
     let late = bench.commits(1, 2, &first, 4);
     assert_eq!(bench.committed(late), Some(ErrorCode::IllegalGeneration));
+    let asks = |bench: &Bench, epoch| {
+        let (group, member) = (GROUP.into(), Some(first.clone()));
+        bench.coordinator.fetch(&GroupOffsetsWanted { group, member, epoch, partitions: None }).error
+    };
+    assert_eq!((asks(&bench, 3), asks(&bench, 2)), (None, Some(ErrorCode::IllegalGeneration)));
     let before = (bench.consumer_group(), bench.owned());
     bench.moves();
     assert_eq!((bench.consumer_group(), bench.owned()), before);

@@ -68,6 +68,11 @@ fn a_log_cut_anywhere_ends_where_its_last_batch_does_and_is_found_so() {
             bench.settle();
             let last = ends.iter().copied().filter(|end| end.0 <= to).max().unwrap_or(Offset(0));
             assert_eq!(bench.log.end(), last, "cut at {to}");
+            let told = bench.events.iter().rev().find_map(|event| match event {
+                Event::Truncated { to, .. } => Some(*to),
+                _ => None,
+            });
+            assert_eq!(told, Some(last), "it tells where it ends, cut at {to}");
             let left = bench.batches(Offset(0)).len();
             bench.load(Hints::default());
             assert_eq!((bench.log.end(), bench.batches(Offset(0)).len()), (last, left), "cut at {to}");
