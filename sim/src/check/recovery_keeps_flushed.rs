@@ -159,6 +159,17 @@ mod tests {
         assert_eq!(bench.fired(), 1);
     }
 
+    /// Its last batch was cleaned meanwhile, and has fewer records: it is the same by its epoch.
+    #[test]
+    fn another_content_of_what_was_cleaned_is_the_same_batch() {
+        for (cleaned, fired) in [(2, 0), (1, 1)] {
+            let mut bench = two_records();
+            bench.hw(1, 1, 2, &[1, 2, 3]).cleans(2, cleaned);
+            bench.stop(b(2), Stop::Crash).start(b(2)).recovered(2, 2, Some(9));
+            assert_eq!(bench.fired(), fired);
+        }
+    }
+
     #[test]
     fn a_cut_that_was_not_flushed_may_come_undone() {
         let mut bench = two_records();
