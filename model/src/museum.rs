@@ -323,7 +323,7 @@ museum! {
     CleanerDropsProducerTail = "cleaner-drops-producer-tail", "KAFKA-5490", "producer_state_matches_log",
         "what a producer sends again after a restart is taken for new";
     /// KAFKA-12890: nobody has to ask for its share within any time, as long as it is heard of.
-    NoSyncTimeout = "no-sync-timeout", "KAFKA-12890", "groups_become_stable",
+    NoSyncTimeout = "no-sync-timeout", "KAFKA-12890", "rebalances_are_bounded",
         "a group waits for ever for a leader that does not say who is to own what";
     /// KAFKA-16147: where a partition is to be given up and then is not, its owner is forgotten with what was to be
     /// given up.

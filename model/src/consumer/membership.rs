@@ -114,7 +114,9 @@ impl Consumer {
     /// It is no member any more, and has lost what it owned; whether its id may still be known.
     pub(super) fn reset_generation(&mut self, keeps_id: bool, why: MembershipEnd, effects: &mut Effects) {
         let Some(group) = &mut self.group else { return };
-        if group.generation != NO_GENERATION {
+        // Who does not come back says so, also if it had only asked.
+        let for_good = matches!(why, MembershipEnd::Left | MembershipEnd::InstanceFenced);
+        if group.generation != NO_GENERATION || for_good {
             group.tell_lost(why, effects);
         }
         group.generation = NO_GENERATION;

@@ -235,6 +235,11 @@ impl Coordinator {
         self.active
     }
 
+    /// How a classic group stands in memory, if it is one.
+    pub fn classic(&self, group: &GroupId) -> Option<&Classic> {
+        self.classic.get(group)
+    }
+
     /// Up to where it has read.
     pub fn applied(&self) -> Offset {
         self.shard.applied()

@@ -742,3 +742,19 @@ fn what_is_refused_in_one_partition_is_not_pending_in_another() {
         assert_eq!(answer.map(|it| it.map(|it| it.offset.0)), told);
     }
 }
+
+#[cfg(feature = "museum")]
+#[test]
+fn who_is_heard_of_and_never_asks_for_its_share_is_out() {
+    for (bug, waits) in [(None, false), (Some(Bug::NoSyncTimeout), true)] {
+        let mut bench = Bench::with(bug);
+        let (member, caller) = bench.joins(1);
+        assert_eq!(bench.joined(caller).generation, 1);
+        for _ in 0..13 {
+            bench.pass(5_000);
+            bench.beats(1, 1, &member);
+        }
+        let state = bench.coordinator.describe(&GROUP.into()).state;
+        assert_eq!(state == "CompletingRebalance", waits, "{state}");
+    }
+}

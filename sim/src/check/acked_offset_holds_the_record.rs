@@ -38,15 +38,19 @@ impl Check for AckedOffsetHoldsTheRecord {
                 scene.forgives_loss_at(known, place, sent.at) || scene.forgives_repeat_of(known, sent)
             })
         };
+        let returned = |id: TopicPartition, place: Offset| {
+            let known = scene.cluster.partition(id);
+            lost(id, place) || known.is_some_and(|known| scene.forgives_return_to(known, place, sent.at))
+        };
         match *event {
             Event::Delivered { partition, offset, .. }
-                if offset != acked && !lost(partition, acked) && !lost(partition, offset) =>
+                if offset != acked && !lost(partition, acked) && !returned(partition, offset) =>
             {
                 tell(scene, partition, sent, acked, offset, found);
             }
             Event::RecordAcked { partition, .. } => {
                 let elsewhere = sent.read_at.filter(|read| *read != acked);
-                if let Some(read) = elsewhere.filter(|read| !lost(partition, *read) && !lost(partition, acked)) {
+                if let Some(read) = elsewhere.filter(|read| !returned(partition, *read) && !lost(partition, acked)) {
                     tell(scene, partition, sent, acked, read, found);
                 }
             }
@@ -140,6 +144,20 @@ mod tests {
             bench.replicated(0, 1, 7, &[2, 3]).hw(1, 1, 1, &[1, 2, 3]).send(P1, 0);
             bench.append(b(1), Leader, 1, 1, 8).hw(1, 1, 2, &[1]).elected(2, 2, &[2], true).leads(2, 2);
             bench.ack(P1, 0, 4).read(C1, 1, P1, 0);
+            assert_eq!(bench.fired(), fired);
+        }
+    }
+
+    /// Broker 1 had a record that it could not commit. Who was elected in its place had lost what was before, and asked
+    /// for it once more; then broker 1 is elected, and has it twice.
+    #[test]
+    fn what_an_unclean_election_brought_back_may_stand_there_twice() {
+        for (allowed, fired) in [(true, 0), (false, 1)] {
+            let mut bench = Bench::with(INFO.name, |setup| setup.topic_defaults.unclean = allowed).begun();
+            bench.replicated(0, 1, 7, &[3]).hw(1, 1, 1, &[1, 3]).send(P1, 0).append(b(1), Leader, 1, 1, 8);
+            bench.elected(2, 2, &[2], true).leads(2, 2).elected(1, 3, &[1], true).leads(1, 3);
+            bench.hw(1, 3, 2, &[1]).read(C1, 1, P1, 0).append(b(1), Leader, 2, 3, 9).hw(1, 3, 3, &[1]);
+            bench.ack(P1, 0, 2);
             assert_eq!(bench.fired(), fired);
         }
     }

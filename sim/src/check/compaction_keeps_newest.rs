@@ -116,7 +116,7 @@ impl Check for CompactionKeepsNewest {
                     let retention = log.config().delete_retention_ms;
                     let before = read(inside.disk, log, *to);
                     let cleaning =
-                        before.map(|before| Cleaning { to: *to, began: inside.wall, retention, before });
+                        before.map(|before| Cleaning { to: *to, began: inside.now.wall, retention, before });
                     self.under_way.remove(&key);
                     self.under_way.extend(cleaning.map(|it| (key, it)));
                     let bound = replica.high_watermark();

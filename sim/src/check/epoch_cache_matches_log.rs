@@ -19,7 +19,7 @@ pub(super) const INFO: CheckInfo = safety(
 /// Where the epochs start in a log, by the batches that its owner told of.
 #[derive(Clone, Default)]
 struct Starts {
-    epochs: Vec<(LeaderEpoch, Offset)>,
+    epochs: Vec<Told>,
     end: Offset,
     /// Whether its owner has more than it told of.
     unknown: bool,
@@ -32,6 +32,27 @@ struct Starts {
     gaps: bool,
     /// The furthest that it has begun: after a death it may begin earlier again.
     floor: Offset,
+}
+
+/// What was told of an epoch's records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Told {
+    epoch: LeaderEpoch,
+    /// Where the first begins.
+    base: Offset,
+    /// Where the last ends: the next epoch's may begin behind a gap.
+    end: Offset,
+}
+
+impl Starts {
+    /// There is nothing from `end` on.
+    fn ends(&mut self, end: Offset) {
+        self.epochs.retain(|told| told.base < end);
+        for told in &mut self.epochs {
+            told.end = told.end.min(end);
+        }
+        self.end = end;
+    }
 }
 
 /// Records that were cut off, while nothing written since proves that the disk has cut them off, too.
@@ -130,19 +151,15 @@ impl Check for EpochCacheMatchesLog {
             let Some(wrong) = wrong(&replica.log, starts, elected) else { continue };
             found.report(INFO.name, Some(id), |n| {
                 let list = |epochs: &[(LeaderEpoch, Offset)]| {
-                    let told = epochs
-                        .iter()
-                        .rev()
-                        .take(6)
-                        .rev()
-                        .map(|(epoch, start)| format!("{epoch} from {start}"));
-                    told.collect::<Vec<_>>().join(", ")
+                    let last = &epochs[epochs.len().saturating_sub(6)..];
+                    last.iter().map(|(epoch, start)| format!("{epoch} from {start}")).collect::<Vec<_>>().join(", ")
                 };
+                let told: Vec<_> = starts.epochs.iter().map(|told| (told.epoch, told.base)).collect();
                 (
                     format!("the epoch cache of {} on {} is wrong: {wrong}", Name(n, id), Name(n, node)),
                     vec![
                         ("cache", list(replica.log.epochs().entries())),
-                        ("log", list(&starts.epochs)),
+                        ("log", list(&told)),
                         ("reaches", format!("{}..{}", replica.log.start(), replica.log.end())),
                     ],
                 )
@@ -158,18 +175,14 @@ impl EpochCacheMatchesLog {
         match *event {
             Event::Appended { base, end, epoch, .. } => {
                 let starts = self.logs.entry(key).or_default();
-                if base > starts.end {
-                    starts.gaps = true;
-                    // Nothing is left of what it had.
-                    if starts.end <= starts.floor {
-                        starts.epochs.clear();
-                    }
-                }
+                starts.gaps |= base > starts.end;
                 starts.end = end;
                 let first = std::mem::take(&mut starts.elected);
-                let begins = starts.epochs.last().is_none_or(|(last, _)| *last != epoch);
-                if begins {
-                    starts.epochs.push((epoch, base));
+                let last = starts.epochs.last_mut().filter(|last| last.epoch == epoch);
+                let begins = last.is_none();
+                match last {
+                    Some(last) => last.end = end,
+                    None => starts.epochs.push(Told { epoch, base, end }),
                 }
                 if first || begins {
                     self.touched.push(id);
@@ -180,8 +193,7 @@ impl EpochCacheMatchesLog {
                 if to > from {
                     starts.epochs.clear();
                 }
-                starts.epochs.retain(|(_, base)| *base < to);
-                starts.end = to;
+                starts.ends(to);
                 starts.floor = starts.floor.min(to);
                 let cut = match to > from {
                     true => Cut { kept: Offset::ZERO, begun: Some(to) },
@@ -201,8 +213,7 @@ impl EpochCacheMatchesLog {
                 if start == end {
                     starts.epochs.clear();
                 }
-                starts.epochs.retain(|(_, base)| *base < end);
-                starts.end = end;
+                starts.ends(end);
                 self.touched.push(id);
             }
             Event::LogCleaning { .. } => self.logs.entry(key).or_default().gaps = true,
@@ -233,11 +244,11 @@ fn compare(
     cache: &Epochs,
     (start, end): (Offset, Offset),
     gone: Option<Offset>,
-    told: &[(LeaderEpoch, Offset)],
+    told: &[Told],
     elected: Option<LeaderEpoch>,
 ) -> Option<String> {
-    for (nth, (epoch, base)) in told.iter().enumerate() {
-        let until = told.get(nth + 1).map_or(end, |(_, next)| *next);
+    for Told { epoch, base, end: until } in told {
+        let until = *until;
         if until <= gone.unwrap_or(start) {
             continue;
         }
@@ -255,7 +266,7 @@ fn compare(
             return Some(format!("epoch {epoch} is said to start at {known}, where the log ends"));
         }
         let within = start < *known && *known < end;
-        if within && !told.iter().any(|(told, _)| told == epoch) {
+        if within && !told.iter().any(|told| told.epoch == *epoch) {
             return Some(format!("epoch {epoch} is said to start at {known}, and has no record"));
         }
     }
@@ -279,9 +290,18 @@ mod tests {
         epochs
     }
 
+    fn told(epoch: u32, base: u64, end: u64) -> Told {
+        Told { epoch: LeaderEpoch(epoch), base: Offset(base), end: Offset(end) }
+    }
+
+    /// Epochs of a log that ends at 9, each of which reaches to the next.
+    fn without_gaps(begun: &[(u32, u64)]) -> Vec<Told> {
+        let ends = begun.iter().skip(1).map(|(_, base)| *base).chain([9]);
+        begun.iter().zip(ends).map(|((epoch, base), end)| told(*epoch, *base, end)).collect()
+    }
+
     fn judged(cache: &[(u32, u64)], told: &[(u32, u64)], elected: Option<u32>) -> Option<String> {
-        let told: Vec<_> = told.iter().map(|(epoch, base)| (LeaderEpoch(*epoch), Offset(*base))).collect();
-        compare(&epochs(cache), (Offset(2), Offset(9)), None, &told, elected.map(LeaderEpoch))
+        compare(&epochs(cache), (Offset(2), Offset(9)), None, &without_gaps(told), elected.map(LeaderEpoch))
     }
 
     #[test]
@@ -334,7 +354,7 @@ mod tests {
             check.take(node, &event);
         }
         let starts = &check.logs[&(node, id)];
-        assert_eq!(starts.epochs, [(LeaderEpoch(1), Offset(0)), (LeaderEpoch(4), Offset(1))]);
+        assert_eq!(starts.epochs, [told(1, 0, 1), told(4, 1, 2)]);
         assert!(!starts.unknown && starts.end == Offset(2));
         // More came back than was told of.
         check.take(node, &Event::Recovered { partition: id, start, end: Offset(7), clean, cut, last_epoch, last_crc });
@@ -368,8 +388,7 @@ mod tests {
 
     /// What is said of a log that was cleaned, and has begun up to offset 4 before a death.
     fn judged_cleaned(cache: &[(u32, u64)], told: &[(u32, u64)]) -> Option<String> {
-        let told: Vec<_> = told.iter().map(|(epoch, base)| (LeaderEpoch(*epoch), Offset(*base))).collect();
-        compare(&epochs(cache), (Offset(2), Offset(9)), Some(Offset(4)), &told, None)
+        compare(&epochs(cache), (Offset(2), Offset(9)), Some(Offset(4)), &without_gaps(told), None)
     }
 
     #[test]
@@ -393,8 +412,19 @@ mod tests {
         assert!(check.logs[&key].gaps);
         // Everything was deleted, and what is copied then begins behind a gap.
         let starts = check.logs.get_mut(&key).expect("it was put there");
-        (starts.end, starts.epochs) = (to, vec![(LeaderEpoch(0), from)]);
+        (starts.end, starts.epochs) = (to, vec![told(0, 0, 3)]);
         check.take(node, &appended(partition, 9, 1));
-        assert_eq!(check.logs[&key].epochs, [(LeaderEpoch(1), Offset(9))]);
+        assert_eq!(check.logs[&key].epochs, [told(0, 0, 3), told(1, 9, 10)]);
+    }
+
+    /// What it had ends at 4, where its log begins now; what it copied then begins behind a gap.
+    #[test]
+    fn an_epoch_ends_before_the_gap_that_follows() {
+        let judged = |end| {
+            let (log, gone) = ((Offset(4), Offset(9)), Some(Offset(4)));
+            compare(&epochs(&[(2, 4), (3, 7)]), log, gone, &[told(1, 2, end), told(3, 7, 9)], None)
+        };
+        assert_eq!(judged(4), None);
+        assert!(judged(5).is_some(), "a record of it is left");
     }
 }

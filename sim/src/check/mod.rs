@@ -15,7 +15,7 @@ pub mod testing;
 use trial_model::{
     event::{Event, EventKind},
     node::Node,
-    time::{Instant, Timestamp},
+    time::{Instant, Now},
     units::{GroupId, NodeId, Offset},
 };
 
@@ -92,8 +92,8 @@ pub struct Inside<'a> {
     pub state: &'a Node,
     /// Its disk, as the page cache has it, before anything is done of what the step asks for.
     pub disk: &'a Disk,
-    /// What its clock says.
-    pub wall: Timestamp,
+    /// What its clocks say.
+    pub now: Now,
     /// What the step noted.
     pub events: &'a [Event],
 }
@@ -116,6 +116,13 @@ impl Scene<'_> {
                 || (loss.unclean && partition.rules.may_be_unclean())
                 || self.setup.forgives(loss.lossy, partition.min_insync())
         })
+    }
+
+    /// Whether a record that was sent at `since` may stand at `offset` and elsewhere, too: who was elected uncleanly
+    /// had lost what was there, committed or not, and had it sent again; and another such election brought it back.
+    fn forgives_return_to(&self, partition: &Partition, offset: Offset, since: Instant) -> bool {
+        let lost = |loss: &Loss| loss.unclean && loss.from <= offset && loss.by.at >= since;
+        partition.rules.may_be_unclean() && partition.losses.iter().any(lost)
     }
 
     /// Whether a record may stand in a partition twice although its producer is idempotent: it may have been sent
@@ -282,6 +289,7 @@ checks! {
     one_coordinator_per_group
     coordinator_state_matches_log
     generations_only_grow
+    rebalances_are_bounded
     one_owner_per_partition
     partition_epochs_are_valid
     stable_groups_are_reconciled

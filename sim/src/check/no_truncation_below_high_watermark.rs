@@ -2,10 +2,11 @@
 
 use trial_model::{
     event::{Event, EventKind, TruncateReason},
-    units::{LeaderEpoch, Offset},
+    units::{LeaderEpoch, Offset, TopicPartition},
 };
 
 use super::{Check, CheckInfo, Found, Hears, Name, Scene, safety};
+use crate::mirror::Lookup;
 
 pub(super) const INFO: CheckInfo = safety(
     "no_truncation_below_high_watermark",
@@ -13,12 +14,35 @@ pub(super) const INFO: CheckInfo = safety(
     "No replica cuts off a committed record, nor anything below its own high watermark while elections are clean.",
 );
 
-/// In which epochs the metadata log was committed.
 #[derive(Default)]
 struct NoTruncationBelowHighWatermark {
+    logs: Lookup<TopicPartition, Committed>,
+}
+
+/// In which epochs a log was committed.
+#[derive(Default)]
+struct Committed {
     /// From which offset on in which.
-    committed_in: Vec<(Offset, LeaderEpoch)>,
-    committed: Offset,
+    epochs: Vec<(Offset, LeaderEpoch)>,
+    end: Offset,
+}
+
+impl Committed {
+    fn advance(&mut self, epoch: LeaderEpoch, to: Offset) {
+        if to > self.end {
+            if self.epochs.last().is_none_or(|(_, last)| *last < epoch) {
+                self.epochs.push((self.end, epoch));
+            }
+            self.end = to;
+        }
+    }
+
+    /// Whether an epoch is before that in which the record at `offset` was committed. Who has heard of no later one
+    /// did not count, and its leader may have another record there.
+    fn is_later_than(&self, epoch: LeaderEpoch, offset: Offset) -> bool {
+        let of = self.epochs.iter().rev().find(|(from, _)| *from <= offset);
+        of.is_some_and(|(_, committed)| epoch < *committed)
+    }
 }
 
 pub(super) fn check() -> Box<dyn Check> {
@@ -29,18 +53,20 @@ impl Check for NoTruncationBelowHighWatermark {
     fn hears(&self) -> Hears {
         Hears {
             before: &[EventKind::Truncated],
-            after: &[EventKind::QuorumHighWatermarkAdvanced],
+            after: &[EventKind::QuorumHighWatermarkAdvanced, EventKind::HighWatermarkAdvanced],
             ..Hears::default()
         }
     }
 
     fn after(&mut self, _scene: Scene<'_>, event: &Event, _found: &mut Found) {
-        let Event::QuorumHighWatermarkAdvanced { epoch, to, leader: true, .. } = *event else { return };
-        if to > self.committed {
-            if self.committed_in.last().is_none_or(|(_, last)| *last < epoch) {
-                self.committed_in.push((self.committed, epoch));
+        match *event {
+            Event::QuorumHighWatermarkAdvanced { epoch, to, leader: true, .. } => {
+                self.logs.entry(TopicPartition::METADATA).or_default().advance(epoch, to);
             }
-            self.committed = to;
+            Event::HighWatermarkAdvanced { partition, epoch, to, .. } => {
+                self.logs.entry(partition).or_default().advance(epoch, to);
+            }
+            _ => {}
         }
     }
 
@@ -64,7 +90,7 @@ impl Check for NoTruncationBelowHighWatermark {
         // What an unclean election gave up, the one it elected need not have, nor who follows it; and a mark of
         // one's own may have been raised by a leader of before, who had not heard of it.
         let given_up = partition.rules.may_be_unclean() && partition.conceded;
-        let earlier = id.is_metadata() && self.is_earlier(replica.epoch, first_gone);
+        let earlier = self.logs.get(&id).is_some_and(|log| log.is_later_than(replica.epoch, first_gone));
         let cuts_committed = !replica.opaque && first_gone < committed && !given_up && !earlier;
         let cuts_own = !given_up && partition.regime.is_none() && first_gone < high_watermark.min(from);
         if !cuts_committed && !cuts_own {
@@ -91,15 +117,6 @@ impl Check for NoTruncationBelowHighWatermark {
     }
 }
 
-impl NoTruncationBelowHighWatermark {
-    /// Whether an epoch is before that in which the record of the metadata log at `offset` was committed. Who
-    /// has heard of no later one did not count, and its leader may have another record there.
-    fn is_earlier(&self, epoch: LeaderEpoch, offset: Offset) -> bool {
-        let of = self.committed_in.iter().rev().find(|(from, _)| *from <= offset);
-        of.is_some_and(|(_, committed)| epoch < *committed)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use trial_model::{
@@ -121,6 +138,19 @@ mod tests {
             let cut = Event::Truncated { partition, from, to, why: TruncateReason::Diverged, high_watermark };
             bench.say(c(3), cut);
             assert_eq!(bench.fired(), fired, "it was committed in epoch 5");
+        }
+    }
+
+    /// Broker 3 leads in epoch 3 and commits alone what it had copied; broker 2 still follows the leader of epoch 2, who
+    /// has never had it.
+    #[test]
+    fn who_follows_a_leader_that_was_replaced_may_cut_what_another_has_committed_since() {
+        for (follows, fired) in [(2, 0), (3, 1)] {
+            let mut bench = Bench::of(INFO.name).begun();
+            bench.replicated(0, 1, 7, &[2, 3]).hw(1, 1, 1, &[1, 2, 3]).append(b(2), Follower, 1, 1, 8);
+            bench.append(b(3), Follower, 1, 1, 8).elected(1, 2, &[1, 3], false).elected(3, 3, &[3], false);
+            bench.leads(3, 3).hw(3, 3, 2, &[3]).follows(2, follows, 1).truncate(2, 1, 1);
+            assert_eq!(bench.fired(), fired);
         }
     }
 

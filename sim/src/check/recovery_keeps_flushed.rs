@@ -96,10 +96,10 @@ fn content(
             return Some(format!("it ends at {end}, inside a batch @{}..{}", entry.base, entry.end));
         }
         found? == (entry.epoch, entry.crc)
-    } else if last >= partition.trunk.start {
+    } else if last >= partition.trunk.need_agree_from() {
         partition.trunk.may_be(last, found?)?
     } else {
-        // What was deleted meanwhile need not agree.
+        // What was deleted meanwhile need not agree, nor what no leader can tell apart any more.
         return None;
     };
     (!same).then(|| format!("its last batch before {end} is another one"))
@@ -166,6 +166,28 @@ mod tests {
             let mut bench = two_records();
             bench.hw(1, 1, 2, &[1, 2, 3]).cleans(2, cleaned);
             bench.stop(b(2), Stop::Crash).start(b(2)).recovered(2, 2, Some(9));
+            assert_eq!(bench.fired(), fired);
+        }
+    }
+
+    /// Broker 2 has parted where broker 3 has copied a gap: who leads cannot tell, and what it has is its own.
+    #[test]
+    fn what_nobody_can_tell_apart_comes_back_as_it_was() {
+        for (copied, crc, fired) in [(true, 9, 0), (false, 9, 0), (false, 7, 1)] {
+            let mut bench = Bench::of(INFO.name).begun();
+            bench.replicated(0, 1, 7, &[2, 3]).append(b(2), Follower, 1, 1, 9).stop(b(2), Stop::Crash);
+            bench.elected(1, 2, &[1, 3], false).leads(1, 2);
+            for at in 1..4 {
+                bench.replicated(at, 2, 8, &[3]);
+            }
+            bench.hw(1, 2, 4, &[1, 3]).cleans(1, 4).truncate(3, 4, 1);
+            for at in if copied { 3..5 } else { 1..5 } {
+                if at == 4 {
+                    bench.append(b(1), Leader, at, 2, 8);
+                }
+                bench.append(b(3), Follower, at, 2, 8);
+            }
+            bench.hw(1, 2, 5, &[1, 3]).start(b(2)).recovered(2, 2, Some(crc));
             assert_eq!(bench.fired(), fired);
         }
     }

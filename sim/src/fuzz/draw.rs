@@ -63,7 +63,9 @@ pub fn cluster(seed: u64, taste: Taste) -> (Scenario, Site) {
     let groups = members::dice(seed, taste.groups);
     let has_groups = groups.is_some();
     if let Some(mut dice) = groups {
-        members::put_in(&mut scenario, &shape, &mut dice, &mut Dice::new(seed, "groups/protocol"));
+        let (mut protocols, mut unsteady) =
+            (Dice::new(seed, "groups/protocol"), Dice::new(seed, "groups/unsteady"));
+        members::put_in(&mut scenario, &shape, &mut dice, &mut protocols, &mut unsteady);
     }
     cleaning::put_in(&mut scenario, &shape, has_groups, &mut Dice::new(seed, "cleaning"));
     if taste.unlimited {

@@ -20,8 +20,18 @@ pub fn dice(seed: u64, asked: bool) -> Option<Dice> {
 /// One in how many groups speaks KIP-848's protocol.
 const MODERN_ONE_IN: u64 = 3;
 
-/// Puts groups into a drawn scenario. `protocols` says which speak KIP-848's: what else is drawn is as if none did.
-pub fn put_in(scenario: &mut Value, shape: &Shape, dice: &mut Dice, protocols: &mut Dice) {
+/// One in how many groups has members that come and go.
+const UNSTEADY_ONE_IN: u64 = 3;
+
+/// Puts groups into a drawn scenario. `protocols` says which speak KIP-848's, `unsteady` who comes and goes: what else
+/// is drawn is as if nobody did.
+pub fn put_in(
+    scenario: &mut Value,
+    shape: &Shape,
+    dice: &mut Dice,
+    protocols: &mut Dice,
+    unsteady: &mut Dice,
+) {
     if let Some(config) = scenario["topology"]["broker_config"].as_object_mut() {
         config.extend(dice.settings(
             3,
@@ -53,7 +63,11 @@ pub fn put_in(scenario: &mut Value, shape: &Shape, dice: &mut Dice, protocols: &
         }
         json!({ "consumer": member })
     };
-    actors.push(member("m", "group", dice));
+    let first = member("m", "group", dice);
+    if unsteady.one_in(UNSTEADY_ONE_IN) {
+        actors.push(come_and_go(&first, shape, unsteady));
+    }
+    actors.push(first);
     if dice.one_in(4) {
         actors.push(member("n", "others", dice));
     }
@@ -153,6 +167,42 @@ fn steps(shape: &Shape, dice: &mut Dice) -> Vec<Value> {
         }
     }
     steps
+}
+
+/// More members of a group, which leave and come back in quick succession, and stand still just when they are given
+/// something.
+fn come_and_go(steady: &Value, shape: &Shape, dice: &mut Dice) -> Value {
+    let mut member = steady.clone();
+    let unsteady = &mut member["consumer"];
+    unsteady["name"] = "u".into();
+    unsteady["count"] = dice.between(1, 2).into();
+    if unsteady.get("instance").is_some() {
+        unsteady["instance"] = "u".into();
+    }
+    if unsteady["config"].get("session.timeout.ms").is_some() && dice.one_in(2) {
+        // It is believed for longer than others wait for it.
+        unsteady["config"]["session.timeout.ms"] = 6_000.into();
+    }
+    let mut steps: Vec<Value> = Vec::new();
+    let mut at = dice.between(1_000, 3_000);
+    while at < shape.chaos * 1_000 {
+        for _ in 0..dice.between(1, 4) {
+            steps.push(json!({ "at": format!("{at}ms"), "do": { "unsubscribe": {} } }));
+            at += dice.one(&[1, 20, 100, 400]);
+            steps.push(json!({ "at": format!("{at}ms"), "do": { "subscribe": {} } }));
+            at += dice.one(&[1, 3, 10, 50, 300]);
+            if dice.one_in(3) {
+                let long = dice.one(&[300, 1_500, 4_000]);
+                steps.push(
+                    json!({ "at": format!("{at}ms"), "do": { "stall": { "for": format!("{long}ms") } } }),
+                );
+                at += dice.one(&[1, long, long]);
+            }
+        }
+        at += dice.between(200, 3_000);
+    }
+    unsteady["steps"] = steps.into();
+    member
 }
 
 /// Messages of groups that may be late: who sends them to whom, and whether they are responses. `leader` is the

@@ -275,9 +275,9 @@ impl World {
             return;
         }
         if let Some(judge) = &mut self.judge {
-            let wall = slot.clock.now(self.now).wall;
+            let now = slot.clock.now(self.now);
             let inside =
-                Inside { node: slot.id, state: node, disk: &slot.disk, wall, events: &effects.events };
+                Inside { node: slot.id, state: node, disk: &slot.disk, now, events: &effects.events };
             judge.inspect(self.now, inside);
         }
         let mut events = self.instant.spare.pop().unwrap_or_default();

@@ -151,6 +151,17 @@ fn a_fenced_instance_stops_for_good() {
     assert!(play.halted);
 }
 
+/// Another has its name before it was ever in a generation.
+#[test]
+fn who_is_fenced_on_its_way_in_says_so() {
+    let config = ConsumerConfig { group_instance_id: Text("i".into()), ..member_config() };
+    let mut play = subscribed(config, calm());
+    refuse_join(&mut play, ErrorCode::FencedInstanceId);
+    assert_eq!(lost(&mut play), [MembershipEnd::InstanceFenced]);
+    play.pass(60_000);
+    assert_eq!(play.unanswered(ApiKey::JoinGroup), 0);
+}
+
 #[test]
 fn a_heartbeat_to_a_former_coordinator_has_another_looked_for() {
     let mut play = member(member_config(), calm(), &[0]);

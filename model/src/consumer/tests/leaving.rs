@@ -43,6 +43,13 @@ fn who_unsubscribes_leaves_and_reads_nothing() {
 }
 
 #[test]
+fn who_unsubscribes_on_its_way_in_says_so() {
+    let mut play = subscribed(member_config(), calm());
+    play.tell(Command::Unsubscribe);
+    assert_eq!(lost(&mut play), vec![MembershipEnd::Left]);
+}
+
+#[test]
 fn who_ends_commits_leaves_and_then_halts() {
     let mut play = member(member_config(), calm(), &[0]);
     records(&mut play, 5, 3);

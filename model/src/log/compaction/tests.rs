@@ -58,8 +58,12 @@ struct Bench {
 
 impl Bench {
     fn new(config: LogConfig) -> Bench {
+        Bench::with(config, Museum::CLOSED)
+    }
+
+    fn with(config: LogConfig, museum: Museum) -> Bench {
         let mut work = DiskWork::new();
-        let log = Log::create(PARTITION, config, Offset(0), at(0), Museum::CLOSED, &mut work);
+        let log = Log::create(PARTITION, config, Offset(0), at(0), museum, &mut work);
         let (disk, events, said) = (TestDisk::default(), Vec::new(), BTreeMap::new());
         let mut bench = Bench { log, disk, work, events, now: 1_000, said };
         bench.settle();

@@ -26,6 +26,7 @@ pub(super) fn omitted(record: &Record, names: &RunNames, violation: &Violation) 
         "partition_epochs_are_valid" | "stable_groups_are_reconciled" => {
             told.gave_out(&group_in(record, violation)?)
         }
+        "rebalances_are_bounded" => told.waits(&group_in(record, violation)?),
         _ => None,
     }
 }
@@ -78,6 +79,30 @@ impl Telling<'_> {
         let (_, why) = self.violation.lines.first()?;
         let wrong = self.wrong(nth, what, "", mark)?;
         Some(Wrong { but: why.clone(), ..wrong })
+    }
+
+    /// A coordinator that has all members of a generation, and waits for one to ask for its share.
+    fn waits(&self, id: &GroupId) -> Option<Wrong> {
+        let judged = self.violation.at;
+        let until = self.record.entries.partition_point(|entry| entry.at <= judged);
+        let said = self.record.entries[..until].iter().enumerate().rev();
+        let (nth, generation) = said.filter_map(|(nth, entry)| Some((nth, entry.event()?.1))).find_map(
+            |(nth, event)| match event {
+                Event::GroupStateChanged {
+                    group,
+                    state: GroupState::CompletingRebalance,
+                    generation,
+                    ..
+                } => (group == id).then_some((nth, *generation)),
+                _ => None,
+            },
+        )?;
+        let what = format!("had everybody in generation {generation} of {id} ask for their shares");
+        let wrong = self.wrong(nth, what, "", "waited too long for one that did not")?;
+        let (_, allowed) = self.violation.lines.iter().find(|(label, _)| *label == "allowed")?;
+        let allowed = allowed.split(',').next()?;
+        let but = format!("one did not, and was out only at {judged}s, not after {allowed}");
+        Some(Wrong { but, ..wrong })
     }
 
     /// A leader that never looked after its groups, or not any more.

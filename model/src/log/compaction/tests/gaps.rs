@@ -193,3 +193,20 @@ fn a_cut_a_deletion_and_a_close_give_a_cleaning_up() {
         }
     }
 }
+
+/// Who copies a cleaned log knows of producers what is left of them.
+#[cfg(feature = "museum")]
+#[test]
+fn a_producer_whose_last_batch_was_cleaned_away_is_forgotten_by_followers() {
+    use crate::museum::Bug;
+    let planted = Museum::CLOSED.with(Bug::CleanerDropsProducerTail);
+    for (museum, known) in [(Museum::CLOSED, true), (planted, false)] {
+        let mut leader = Bench::with(compacted(), museum);
+        leader.say(stamp(7, 0), &[("a", Some("1"))]);
+        leader.say(None, &[("a", Some("2"))]);
+        leader.roll();
+        assert!(leader.clean());
+        let follower = follower(&mut leader);
+        assert_eq!(follower.log.producers().get(ProducerId(7)).is_some(), known);
+    }
+}
