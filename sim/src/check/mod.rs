@@ -127,9 +127,11 @@ impl Scene<'_> {
 
     /// Whether a record may stand in a partition twice although its producer is idempotent: it may have been sent
     /// again to a leader that began behind records that had been deleted, and so knew nothing of who had produced
-    /// them. Kafka's followers copy records, and no producers' state without them.
+    /// them, or the request that its producer had given up arrived there. Kafka's followers copy records, and no
+    /// producers' state without them.
     fn forgives_repeat_of(&self, partition: &Partition, sent: &Sent) -> bool {
-        partition.forgetful_since.is_some_and(|since| sent.outcome == Outcome::InFlight || sent.told >= since)
+        let may_come = matches!(sent.outcome, Outcome::InFlight | Outcome::Unknown);
+        partition.forgetful_since.is_some_and(|since| may_come || sent.told >= since)
     }
 
     /// Whether what a group's coordinator wrote may be gone: its log has lost committed records so, or may have.

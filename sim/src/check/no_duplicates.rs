@@ -59,13 +59,28 @@ impl Check for NoDuplicates {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::testing::*, INFO};
+    use trial_model::{event::RecordTag, protocol::ErrorCode};
+
+    use super::{super::testing::*, Event, INFO};
 
     #[test]
     fn a_record_at_two_offsets_is_noticed() {
         let mut bench = Bench::of(INFO.name);
         bench.send(P1, 0).read(C1, 0, P1, 0).read(C1, 1, P1, 0);
         assert_eq!(bench.fired(), 1);
+    }
+
+    /// A request that was given up arrives at a broker that has begun anew behind what it knew.
+    #[test]
+    fn what_was_given_up_may_be_taken_again_by_who_has_forgotten_it() {
+        for (maybe_written, fired) in [(true, 0), (false, 1)] {
+            let mut bench = Bench::of(INFO.name).begun();
+            let (tag, partition, error) = (RecordTag(0), Some(P), ErrorCode::RequestTimedOut);
+            bench.send(P1, 0).read(C1, 0, P1, 0);
+            bench.say(P1, Event::RecordFailed { tag, partition, error, maybe_written }).wait(1);
+            bench.truncate(2, 9, 0).read(C1, 9, P1, 0);
+            assert_eq!(bench.fired(), fired);
+        }
     }
 
     #[test]

@@ -73,7 +73,7 @@ impl ProducerStateMatchesLog {
         let forgotten = last.end <= partition.trunk.start
             || scene.at.since(last.at) >= scene.setup.patience.producer_expiration;
         let wrong = if stamp.epoch < last.epoch {
-            Some("comes from an epoch that is over")
+            (!forgotten).then_some("comes from an epoch that is over")
         } else if stamp.epoch > last.epoch {
             (stamp.base_sequence != Sequence(0) && !forgotten).then_some("begins a new epoch in the middle")
         } else if stamp.base_sequence == last.next {
@@ -138,6 +138,20 @@ mod tests {
             let (from, to, why) = (Offset(0), Offset(start), LogStartReason::DeleteRecords);
             bench.say(b(1), Event::LogStartMoved { partition: P, from, to, why });
             commit(&mut bench, 1, 0, 0);
+            assert_eq!(bench.fired(), fired);
+        }
+    }
+
+    /// A request that was given up long ago arrives at a leader that has never heard of the producer's next epoch.
+    #[test]
+    fn of_an_epoch_whose_records_were_deleted_nobody_knows() {
+        for (start, fired) in [(2, 0), (1, 1)] {
+            let mut bench = Bench::of(INFO.name).begun();
+            commit(&mut bench, 0, 0, 0);
+            commit(&mut bench, 1, 1, 0);
+            let (from, to, why) = (Offset(0), Offset(start), LogStartReason::DeleteRecords);
+            bench.say(b(1), Event::LogStartMoved { partition: P, from, to, why });
+            commit(&mut bench, 2, 0, 1);
             assert_eq!(bench.fired(), fired);
         }
     }
