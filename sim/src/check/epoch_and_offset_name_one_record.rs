@@ -42,7 +42,7 @@ impl Check for EpochAndOffsetNameOneRecord {
             Some((known, other)) if known == epoch => (other != crc && !cleaned).then_some((other, None)),
             _ => {
                 let (names, prune_at) = self.names.entry(id).or_insert_with(|| (Named::new(), 256));
-                let clash = clash(names, epoch, base, end, crc);
+                let clash = clash(names, (epoch, base, end), crc, cleaned);
                 if clash.is_none() {
                     let at = names.partition_point(|(name, _)| *name < (epoch, base));
                     if names.get(at).is_none_or(|(name, _)| *name != (epoch, base)) {
@@ -76,16 +76,16 @@ impl Check for EpochAndOffsetNameOneRecord {
     }
 }
 
+/// What another has where a batch stands that may have been cleaned.
 fn clash(
     names: &Named,
-    epoch: LeaderEpoch,
-    base: Offset,
-    end: Offset,
+    (epoch, base, end): (LeaderEpoch, Offset, Offset),
     crc: u32,
+    cleaned: bool,
 ) -> Option<(u32, Option<NodeId>)> {
     let after = names.partition_point(|(name, _)| *name <= (epoch, base));
     let ((known, at), (known_end, known_crc, node)) = names.get(after.checked_sub(1)?)?;
-    if *known != epoch || *known_end <= base || (*at == base && *known_crc == crc && *known_end == end) {
+    if *known != epoch || *known_end <= base || (*at == base && *known_end == end && (*known_crc == crc || cleaned)) {
         return None;
     }
     Some((*known_crc, Some(*node)))
@@ -99,7 +99,7 @@ fn prune(names: &mut Named, trunk: &Trunk) {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::testing::*, INFO};
+    use super::{super::testing::*, Event, INFO, LeaderEpoch, Offset};
     use crate::world_event::Stop;
 
     #[test]
@@ -108,6 +108,29 @@ mod tests {
         bench.replicated(0, 1, 7, &[2]).stop(b(1), Stop::PowerLoss).start(b(1)).recovered(1, 0, None);
         bench.append(b(1), Leader, 0, 1, 9);
         assert_eq!(bench.fired(), 1);
+    }
+
+    /// An unclean election has given up what was committed there; who was elected copies out what it has cleaned.
+    #[test]
+    fn what_was_cleaned_is_the_same_batch_if_it_is_in_its_place() {
+        for (cleaned, end, fired) in [(2, 1, 0), (0, 1, 1), (2, 2, 1)] {
+            let mut bench = Bench::of(INFO.name).begun();
+            bench.replicated(0, 2, 7, &[3]).replicated(1, 2, 7, &[3]).hw(1, 2, 2, &[1, 3]).cleans(3, cleaned);
+            bench.append(b(2), Follower, 0, 1, 8).truncate(2, 0, 0);
+            let event = Event::Appended {
+                partition: P,
+                role: Follower,
+                base: Offset(0),
+                end: Offset(end),
+                epoch: LeaderEpoch(1),
+                crc: 9,
+                producer: None,
+                control: false,
+                max_timestamp: trial_model::time::Timestamp(0),
+            };
+            bench.say(b(2), event);
+            assert_eq!(bench.fired(), fired);
+        }
     }
 
     #[test]
