@@ -140,6 +140,13 @@ impl Memory {
         // Under its old number it must not stand in a log already.
         let there = self.appended.get(&(id, stamp.id))?;
         let (_, base, end, entry) = there.iter().rev().find(|(held, ..)| *held == other.stamp)?;
+        // Whom an unclean election has made leader had lost what was before, and said so; who has the batch may be
+        // elected once more.
+        let lost =
+            |known: &crate::mirror::Partition| known.rules.may_be_unclean() && !known.losses.is_empty();
+        if scene.cluster.partition(id).is_some_and(lost) {
+            return None;
+        }
         Some(wrong(
             format!("{name} gave a batch for {} another number, {numbered}", scene.part(id)),
             format!(

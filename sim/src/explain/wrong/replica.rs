@@ -268,8 +268,7 @@ fn cut(
     let given_up = partition.rules.may_be_unclean() && partition.conceded;
     // Who still follows an earlier leader did not count when a later one committed, and that one may have another
     // record there.
-    let earlier =
-        id.is_metadata() && partition.moved.as_ref().is_some_and(|moved| moved.epoch > replica.epoch);
+    let earlier = partition.moved.as_ref().is_some_and(|moved| moved.epoch > replica.epoch);
     if given_up || earlier || to.max(partition.trunk.need_agree_from()) >= committed {
         return None;
     }
