@@ -2,7 +2,7 @@
 
 use trial_model::{
     event::{Event, EventKind, TruncateReason},
-    units::{LeaderEpoch, Offset, TopicPartition},
+    units::{LeaderEpoch, NodeId, NodeSet, Offset, TopicPartition},
 };
 
 use super::{Check, CheckInfo, Found, Hears, Name, Scene, safety};
@@ -22,26 +22,37 @@ struct NoTruncationBelowHighWatermark {
 /// In which epochs a log was committed.
 #[derive(Default)]
 struct Committed {
-    /// From which offset on in which.
-    epochs: Vec<(Offset, LeaderEpoch)>,
+    epochs: Vec<In>,
     end: Offset,
 }
 
+/// What was committed in an epoch.
+struct In {
+    from: Offset,
+    epoch: LeaderEpoch,
+    /// Who counted for any of it, as far as that is told.
+    counted: NodeSet,
+}
+
 impl Committed {
-    fn advance(&mut self, epoch: LeaderEpoch, to: Offset) {
-        if to > self.end {
-            if self.epochs.last().is_none_or(|(_, last)| *last < epoch) {
-                self.epochs.push((self.end, epoch));
-            }
-            self.end = to;
+    fn advance(&mut self, epoch: LeaderEpoch, to: Offset, counted: &NodeSet) {
+        if to <= self.end {
+            return;
         }
+        if self.epochs.last().is_none_or(|last| last.epoch < epoch) {
+            self.epochs.push(In { from: self.end, epoch, counted: NodeSet::new() });
+        }
+        if let Some(last) = self.epochs.last_mut() {
+            counted.iter().for_each(|node| _ = last.counted.insert(node));
+        }
+        self.end = to;
     }
 
-    /// Whether an epoch is before that in which the record at `offset` was committed. Who has heard of no later one
-    /// did not count, and its leader may have another record there.
-    fn is_later_than(&self, epoch: LeaderEpoch, offset: Offset) -> bool {
-        let of = self.epochs.iter().rev().find(|(from, _)| *from <= offset);
-        of.is_some_and(|(_, committed)| epoch < *committed)
+    /// Whether an epoch is before that in which the record at `offset` was committed, and a node did not count. Who has
+    /// heard of no later one ought not to have, and its leader may have another record there.
+    fn is_later_than(&self, epoch: LeaderEpoch, offset: Offset, node: NodeId) -> bool {
+        let of = self.epochs.iter().rev().find(|it| it.from <= offset);
+        of.is_some_and(|it| epoch < it.epoch && !it.counted.contains(node))
     }
 }
 
@@ -61,10 +72,10 @@ impl Check for NoTruncationBelowHighWatermark {
     fn after(&mut self, _scene: Scene<'_>, event: &Event, _found: &mut Found) {
         match *event {
             Event::QuorumHighWatermarkAdvanced { epoch, to, leader: true, .. } => {
-                self.logs.entry(TopicPartition::METADATA).or_default().advance(epoch, to);
+                self.logs.entry(TopicPartition::METADATA).or_default().advance(epoch, to, &NodeSet::new());
             }
-            Event::HighWatermarkAdvanced { partition, epoch, to, .. } => {
-                self.logs.entry(partition).or_default().advance(epoch, to);
+            Event::HighWatermarkAdvanced { partition, epoch, to, ref isr, .. } => {
+                self.logs.entry(partition).or_default().advance(epoch, to, isr);
             }
             _ => {}
         }
@@ -90,7 +101,7 @@ impl Check for NoTruncationBelowHighWatermark {
         // What an unclean election gave up, the one it elected need not have, nor who follows it; and a mark of
         // one's own may have been raised by a leader of before, who had not heard of it.
         let given_up = partition.rules.may_be_unclean() && partition.conceded;
-        let earlier = self.logs.get(&id).is_some_and(|log| log.is_later_than(replica.epoch, first_gone));
+        let earlier = self.logs.get(&id).is_some_and(|log| log.is_later_than(replica.epoch, first_gone, scene.node));
         let cuts_committed = !replica.opaque && first_gone < committed && !given_up && !earlier;
         let cuts_own = !given_up && partition.regime.is_none() && first_gone < high_watermark.min(from);
         if !cuts_committed && !cuts_own {
@@ -145,11 +156,11 @@ mod tests {
     /// has never had it.
     #[test]
     fn who_follows_a_leader_that_was_replaced_may_cut_what_another_has_committed_since() {
-        for (follows, fired) in [(2, 0), (3, 1)] {
+        for (follows, counted, fired) in [(2, &[3][..], 0), (3, &[3], 1), (2, &[2, 3], 1)] {
             let mut bench = Bench::of(INFO.name).begun();
             bench.replicated(0, 1, 7, &[2, 3]).hw(1, 1, 1, &[1, 2, 3]).append(b(2), Follower, 1, 1, 8);
             bench.append(b(3), Follower, 1, 1, 8).elected(1, 2, &[1, 3], false).elected(3, 3, &[3], false);
-            bench.leads(3, 3).hw(3, 3, 2, &[3]).follows(2, follows, 1).truncate(2, 1, 1);
+            bench.leads(3, 3).hw(3, 3, 2, counted).follows(2, follows, 1).truncate(2, 1, 1);
             assert_eq!(bench.fired(), fired);
         }
     }

@@ -58,7 +58,7 @@ pub struct Bench {
     /// from as many bases and with as large a budget, is not measured again.
     #[arg(long, value_name = "FILE")]
     save: Option<PathBuf>,
-    /// Where to write what was found of each bug, shrunk.
+    /// Where to write what was found of each bug, shrunk; and what fails without a bug, as it was drawn.
     #[arg(long, value_name = "DIR")]
     repros: Option<PathBuf>,
 }
@@ -103,6 +103,9 @@ pub struct Row {
     pub passes: Option<usize>,
     /// How many runs on the way failed that fail without the bug, too: they do not count.
     pub others: u64,
+    /// The first of them: kind of failure and seed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub other: Option<String>,
     /// What there is to say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
@@ -165,10 +168,12 @@ fn bench(it: &Bench, common: &Common, output: &mut Output) -> Result<Exit, Exit>
         output.say(&curve(&results, &bugs, &manners));
     }
     let rows = bugs.iter().filter_map(|bug| results.get(bug.slug())).flat_map(BTreeMap::values);
-    let others: u64 = rows.map(|row| row.others).sum();
-    if others > 0 {
-        let why = format!("{others} runs failed that fail without the planted bug, too: see `trial fuzz`");
-        return Err(output.fail(Exit::Failed, &why));
+    let rows: Vec<&Row> = rows.filter(|row| row.others > 0).collect();
+    if !rows.is_empty() {
+        let others: u64 = rows.iter().map(|row| row.others).sum();
+        let mut why = format!("{others} runs failed that fail without the planted bug, too");
+        rows.iter().filter_map(|row| row.other.as_ref()).for_each(|other| why += &format!("\n  {other}"));
+        return Err(output.fail(Exit::Failed, &(why + "\n--repros keeps them")));
     }
     Ok(Exit::Ok)
 }
@@ -232,6 +237,14 @@ impl Bench {
     ) -> Result<(), String> {
         let finds = hunts.iter().flat_map(|(_, hunts)| hunts).filter_map(|hunt| hunt.found.as_ref());
         let smallest = finds.min_by_key(|find| find.scenario.faults.len()).cloned();
+        if let Some(dir) = &self.repros {
+            for other in hunts.iter().flat_map(|(_, hunts)| hunts).flat_map(|hunt| &hunt.others) {
+                let mut scenario = crate::scenario::Scenario::clone(&other.scenario);
+                scenario.seed = Some(Seed(other.seed));
+                let name = format!("{}-{}.repro.json", other.kind.replace('/', "-"), Seed(other.seed));
+                write(&dir.join(name), &written(&scenario))?;
+            }
+        }
         for (manner, hunts) in hunts {
             rows.insert(manner.name().into(), row(hunts, self.bases, self.budget.0));
         }
@@ -294,7 +307,12 @@ fn row(mut hunts: Vec<Hunt>, bases: u64, budget: Duration) -> Row {
         check: first.map(|find| find.kind.split('/').next().unwrap_or_default().into()),
         bucket: first.map(|find| find.kind.clone()),
         seed: first.map(|find| Seed(find.seed)),
-        others: hunts.iter().map(|hunt| hunt.others).sum(),
+        others: hunts.iter().map(|hunt| hunt.others.len() as u64).sum(),
+        other: hunts
+            .iter()
+            .flat_map(|hunt| &hunt.others)
+            .next()
+            .map(|it| format!("{} with seed {}", it.kind, Seed(it.seed))),
         ..Row::default()
     }
 }
@@ -374,7 +392,7 @@ mod tests {
     fn hunted(cpu: u64, found: bool) -> Hunt {
         let scenario = std::sync::Arc::new(crate::fuzz::cluster(1, crate::fuzz::Taste::default()).0);
         let find = Find { kind: "replicas_agree/3f7a".into(), seed: 7, scenario };
-        Hunt { runs: cpu, cpu: Duration::from_secs(cpu), found: found.then_some(find), others: 0 }
+        Hunt { runs: cpu, cpu: Duration::from_secs(cpu), found: found.then_some(find), others: Vec::new() }
     }
 
     #[test]

@@ -30,11 +30,11 @@ pub struct Hunt {
     pub cpu: Duration,
     /// What was found.
     pub found: Option<Find>,
-    /// How many runs on the way failed, and fail without the bug, too: they show another.
-    pub others: u64,
+    /// Runs on the way that failed, and fail without the bug, too, as they do without it: they show another.
+    pub others: Vec<Find>,
 }
 
-/// A run that fails with a bug and passes without.
+/// A run that fails.
 #[derive(Clone, Debug)]
 pub struct Find {
     /// Its kind of failure.
@@ -72,7 +72,7 @@ pub fn hunt(
     };
     let (planted, plain) = (campaign(Museum::CLOSED.with(bug)), campaign(Museum::CLOSED));
     let mut search = planted.search();
-    let mut it = Hunt { runs: 0, cpu: Duration::ZERO, found: None, others: 0 };
+    let mut it = Hunt { runs: 0, cpu: Duration::ZERO, found: None, others: Vec::new() };
     while it.cpu < budget && going_on() {
         let here = ThreadTime::now();
         let Some(proposal) = search.propose() else { break };
@@ -81,12 +81,13 @@ pub fn hunt(
         it.runs += 1;
         it.cpu += tried.cpu + here.elapsed();
         if let Some(Failure::Broken { signature, .. }) = tried.failure {
-            if plain.try_one(&proposal).failure.is_none() {
+            let healthy = plain.try_one(&proposal);
+            let Some(failure) = healthy.failure else {
                 let (kind, scenario) = (signature.to_string(), tried.scenario);
                 it.found = Some(Find { kind, seed: tried.seed, scenario });
                 break;
-            }
-            it.others += 1;
+            };
+            it.others.push(Find { kind: failure.kind(), seed: healthy.seed, scenario: healthy.scenario });
         }
     }
     it
@@ -150,7 +151,7 @@ mod tests {
             Duration::from_secs(60),
             || true,
         );
-        assert!(hunt.found.is_some() && hunt.others == 0, "{hunt:?}");
+        assert!(hunt.found.is_some() && hunt.others.is_empty(), "{hunt:?}");
         assert!(hunt.runs > 0 && hunt.cpu > Duration::ZERO);
     }
 

@@ -268,7 +268,10 @@ fn cut(
     let given_up = partition.rules.may_be_unclean() && partition.conceded;
     // Who still follows an earlier leader did not count when a later one committed, and that one may have another
     // record there.
-    let earlier = partition.moved.as_ref().is_some_and(|moved| moved.epoch > replica.epoch);
+    let did_not_count = |moved: &crate::mirror::Moved| {
+        moved.epoch > replica.epoch && (id.is_metadata() || !moved.counted.contains(scene.node))
+    };
+    let earlier = partition.moved.as_ref().is_some_and(did_not_count);
     if given_up || earlier || to.max(partition.trunk.need_agree_from()) >= committed {
         return None;
     }
