@@ -174,6 +174,24 @@ mod tests {
         }
     }
 
+    /// It has a coordinator again only after it was moved, and says all that it could not, and then where it is.
+    #[test]
+    fn what_it_says_of_where_it_was_moved_to_it_may_have_meant_before() {
+        let mut bench = committed();
+        let why = SeekReason::Truncated;
+        bench.say(C1, Event::PositionMoved { partition: P, from: Some(Offset(13)), to: Offset(12), why });
+        for offset in [11, 12, 13, 12] {
+            bench.commit_sent(C1, offset);
+        }
+        for offset in [11, 12, 13, 12] {
+            bench.accepts(1, 4, C1, 5, offset).commit_acked(C1, offset);
+        }
+        assert_eq!(bench.fired(), 0);
+        bench.read(C1, 12, P1, 0).commit_sent(C1, 13).accepts(1, 4, C1, 5, 13).commit_acked(C1, 13);
+        bench.accepts(1, 4, C1, 5, 12);
+        assert_eq!(bench.fired(), 1);
+    }
+
     #[test]
     fn who_was_moved_back_may_say_so_once() {
         let mut bench = committed();

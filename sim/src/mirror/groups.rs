@@ -63,8 +63,17 @@ struct Move {
     sent: u64,
     /// From where.
     from: Option<Offset>,
+    /// To where: what is not beyond that it may have made up its mind to say before.
+    to: Offset,
     /// How far it has read since: what is beyond that it had made up its mind to say before.
     reached: Offset,
+}
+
+impl Move {
+    /// Whether a process that says this may have meant to before it was moved.
+    fn may_be_of_before(&self, node: NodeId, offset: Offset) -> bool {
+        self.node == node && (offset <= self.to || offset > self.reached)
+    }
 }
 
 /// A process's word that its group has come to an offset.
@@ -117,7 +126,7 @@ impl Progress {
     /// A process says so, once more or for the first time.
     fn says(&mut self, node: NodeId, offset: Offset) {
         self.count += 1;
-        let before = self.moved.iter().find(|moved| moved.node == node && offset > moved.reached);
+        let before = self.moved.iter().find(|moved| moved.may_be_of_before(node, offset));
         let nth = before.map_or(self.count, |moved| moved.sent);
         if let Some(said) = self.said(node, offset) {
             said.waits += 1;
@@ -555,7 +564,13 @@ impl Groups {
                         add(&mut progress.jumped, (from.unwrap_or(Offset::ZERO), *to));
                         progress.moved.retain(|moved| moved.node != node);
                         progress.count = progress.count.max(1);
-                        progress.moved.push(Move { node, sent: progress.count, from: *from, reached: *to });
+                        progress.moved.push(Move {
+                            node,
+                            sent: progress.count,
+                            from: *from,
+                            to: *to,
+                            reached: *to,
+                        });
                         self.moves = true;
                     }
                 }
