@@ -162,6 +162,25 @@ mod tests {
         }
     }
 
+    /// What was sent after the elections, or stands before what they lost, none of them has brought back.
+    #[test]
+    fn what_no_election_brought_back_stands_there_once() {
+        for (late, place, fired) in [(false, 1, 0), (true, 1, 1), (false, 0, 1)] {
+            let mut bench = Bench::with(INFO.name, |setup| setup.topic_defaults.unclean = true).begun();
+            bench.replicated(0, 1, 7, &[2, 3]).replicated(1, 1, 8, &[3]).hw(1, 1, 2, &[1, 3]);
+            if !late {
+                bench.send(P1, 0);
+            }
+            bench.wait(1).elected(2, 2, &[2], true).leads(2, 2).elected(1, 3, &[1], true).leads(1, 3);
+            bench.hw(1, 3, 2, &[1]).wait(1);
+            if late {
+                bench.send(P1, 0);
+            }
+            bench.read(C1, place, P1, 0).ack(P1, 0, 5);
+            assert_eq!(bench.fired(), fired);
+        }
+    }
+
     #[test]
     fn an_offset_given_to_two_is_noticed() {
         let mut bench = Bench::of(INFO.name);

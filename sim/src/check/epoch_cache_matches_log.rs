@@ -350,12 +350,13 @@ mod tests {
             appended(2, 3),
             Event::Recovered { partition: id, start, end, clean, cut, last_epoch, last_crc },
             appended(1, 4),
+            appended(2, 4),
         ] {
             check.take(node, &event);
         }
         let starts = &check.logs[&(node, id)];
-        assert_eq!(starts.epochs, [told(1, 0, 1), told(4, 1, 2)]);
-        assert!(!starts.unknown && starts.end == Offset(2));
+        assert_eq!(starts.epochs, [told(1, 0, 1), told(4, 1, 3)]);
+        assert!(!starts.unknown && starts.end == Offset(3));
         // More came back than was told of.
         check.take(node, &Event::Recovered { partition: id, start, end: Offset(7), clean, cut, last_epoch, last_crc });
         assert!(check.logs[&(node, id)].unknown);

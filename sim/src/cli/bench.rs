@@ -405,6 +405,15 @@ mod tests {
     }
 
     #[test]
+    fn what_fails_without_the_bug_is_counted_and_the_first_is_named() {
+        let mut hunt = hunted(2, true);
+        hunt.others.extend(hunted(1, true).found);
+        hunt.others.extend(hunted(1, true).found);
+        let row = row(vec![hunt], 1, Duration::from_secs(9));
+        assert_eq!((row.others, row.other.as_deref()), (2, Some("replicas_agree/3f7a with seed 0x7")));
+    }
+
+    #[test]
     fn bases_that_were_left_out_found_nothing() {
         let most = row(vec![hunted(2, true), hunted(9, false), hunted(9, false)], 4, Duration::from_secs(9));
         assert_eq!((most.found_of, most.median_cpu_s), ((1, 3), None));

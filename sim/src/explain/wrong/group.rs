@@ -60,22 +60,25 @@ impl Telling<'_> {
         })
     }
 
+    /// The last event up to what was judged that `wanted` makes something of.
+    fn last_judged<T>(&self, wanted: impl Fn(usize, &Event) -> Option<T>) -> Option<T> {
+        let until = self.record.entries.partition_point(|entry| entry.at <= self.violation.at);
+        let said = self.record.entries[..until].iter().enumerate().rev();
+        said.filter_map(|(nth, entry)| Some((nth, entry.event()?.1)))
+            .find_map(|(nth, event)| wanted(nth, event))
+    }
+
     /// A coordinator that gave out what it may not, or said that all is given out, in the step that was judged.
     fn gave_out(&self, id: &GroupId) -> Option<Wrong> {
-        let judged = self.violation.at;
-        let until = self.record.entries.partition_point(|entry| entry.at <= judged);
-        let said = self.record.entries[..until].iter().enumerate().rev();
-        let (nth, what, mark) = said.filter_map(|(nth, entry)| Some((nth, entry.event()?.1))).find_map(
-            |(nth, event)| match event {
-                Event::MemberReconciled { group, member, epoch, .. } if group == id => {
-                    Some((nth, format!("moved {member} of {id} to epoch {epoch}"), "gave it out wrongly"))
-                }
-                Event::GroupStateChanged { group, state, .. } if group == id => {
-                    Some((nth, format!("called {id} {state}"), "it was not"))
-                }
-                _ => None,
-            },
-        )?;
+        let (nth, what, mark) = self.last_judged(|nth, event| match event {
+            Event::MemberReconciled { group, member, epoch, .. } if group == id => {
+                Some((nth, format!("moved {member} of {id} to epoch {epoch}"), "gave it out wrongly"))
+            }
+            Event::GroupStateChanged { group, state, .. } if group == id => {
+                Some((nth, format!("called {id} {state}"), "it was not"))
+            }
+            _ => None,
+        })?;
         let (_, why) = self.violation.lines.first()?;
         let wrong = self.wrong(nth, what, "", mark)?;
         Some(Wrong { but: why.clone(), ..wrong })
@@ -84,19 +87,12 @@ impl Telling<'_> {
     /// A coordinator that has all members of a generation, and waits for one to ask for its share.
     fn waits(&self, id: &GroupId) -> Option<Wrong> {
         let judged = self.violation.at;
-        let until = self.record.entries.partition_point(|entry| entry.at <= judged);
-        let said = self.record.entries[..until].iter().enumerate().rev();
-        let (nth, generation) = said.filter_map(|(nth, entry)| Some((nth, entry.event()?.1))).find_map(
-            |(nth, event)| match event {
-                Event::GroupStateChanged {
-                    group,
-                    state: GroupState::CompletingRebalance,
-                    generation,
-                    ..
-                } => (group == id).then_some((nth, *generation)),
-                _ => None,
-            },
-        )?;
+        let (nth, generation) = self.last_judged(|nth, event| match event {
+            Event::GroupStateChanged {
+                group, state: GroupState::CompletingRebalance, generation, ..
+            } => (group == id).then_some((nth, *generation)),
+            _ => None,
+        })?;
         let what = format!("had everybody in generation {generation} of {id} ask for their shares");
         let wrong = self.wrong(nth, what, "", "waited too long for one that did not")?;
         let (_, allowed) = self.violation.lines.iter().find(|(label, _)| *label == "allowed")?;
