@@ -180,7 +180,7 @@ mod tests {
             for at in 1..4 {
                 bench.replicated(at, 2, 8, &[3]);
             }
-            bench.hw(1, 2, 4, &[1, 3]).cleans(1, 4).truncate(3, 4, 1);
+            bench.hw(1, 2, 4, &[1, 3]).cleans(1, 4).truncate(3, 1, 0);
             for at in if copied { 3..5 } else { 1..5 } {
                 if at == 4 {
                     bench.append(b(1), Leader, at, 2, 8);
