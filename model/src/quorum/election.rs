@@ -191,7 +191,7 @@ impl Quorum {
                 self.become_prospective(now, 1);
             }
             Role::Prospective(ballot) if over(ballot.until) => {
-                let until = now.monotonic + self.random_election_timeout();
+                let until = now.monotonic + self.wait_to_stand();
                 self.give_up_pre_vote(now, until);
             }
             Role::Candidate(ballot) => match ballot.rests {

@@ -132,10 +132,10 @@ impl Quorum {
         }
         // What was read may only have been in the page cache; this member is about to vouch for it.
         self.flush(cx);
-        let until = now.monotonic + self.random_election_timeout();
         if self.election.epoch < self.last_epoch() {
             self.election = Election { epoch: self.last_epoch(), voted: None, leader: None };
         }
+        let until = now.monotonic + self.wait_to_stand();
         self.role = self.first_role(now, until);
         let (epoch, leader) = (self.election.epoch, self.leader());
         self.tell(Event::QuorumRoleChanged { role: self.role(), epoch, leader });

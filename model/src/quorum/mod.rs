@@ -59,6 +59,9 @@ const MIN_SEGMENT: u64 = 1 << 10;
 pub struct QuorumConfig {
     /// `controller.quorum.election.timeout.ms`
     pub election_timeout: Duration,
+    /// How long at first a voter waits for a leader that has never heard of an epoch, if less than
+    /// `election_timeout`: `controller.quorum.first.election.timeout.ms`
+    pub first_election_timeout: Option<Duration>,
     /// `controller.quorum.election.backoff.max.ms`
     pub election_backoff_max: Duration,
     /// `controller.quorum.fetch.timeout.ms`
@@ -81,6 +84,7 @@ impl From<&ControllerConfig> for QuorumConfig {
     fn from(config: &ControllerConfig) -> QuorumConfig {
         QuorumConfig {
             election_timeout: config.controller_quorum_election_timeout_ms,
+            first_election_timeout: config.controller_quorum_first_election_timeout_ms,
             election_backoff_max: config.controller_quorum_election_backoff_max_ms,
             fetch_timeout: config.controller_quorum_fetch_timeout_ms,
             request_timeout: config.controller_quorum_request_timeout_ms,

@@ -132,6 +132,8 @@ impl Quorum {
         assert!(epoch > self.election.epoch, "a member is unattached only in an epoch that is new to it");
         let until = match &self.role {
             _ if !self.may_stand() => Instant::FOREVER,
+            // What it waited for was the first election: from now on it has an election timeout.
+            _ if self.first_wait().is_some() => now.monotonic + self.random_election_timeout(),
             // Not begun anew: else one that always loses could keep everybody waiting.
             Role::Unattached { until } => *until,
             Role::Prospective(ballot) | Role::Candidate(ballot) => ballot.until,
@@ -169,7 +171,7 @@ impl Quorum {
     /// Asks how a vote would go, in the present epoch.
     pub(super) fn become_prospective(&mut self, now: Now, attempt: u32) {
         assert!(self.may_stand(), "an observer never stands for election");
-        let until = now.monotonic + self.random_election_timeout();
+        let until = now.monotonic + self.wait_to_stand();
         let ballot = Ballot::new(self.id, until, attempt);
         self.change_to(Role::Prospective(ballot), self.election);
     }
@@ -265,7 +267,29 @@ impl Quorum {
 
     /// Between one and two election timeouts.
     pub(super) fn random_election_timeout(&mut self) -> Duration {
-        let timeout = u64::try_from(self.config.election_timeout.as_nanos()).unwrap_or(u64::MAX);
+        self.one_to_two(self.config.election_timeout)
+    }
+
+    /// How long to wait for a leader before asking how a vote would go, and for the answers: between one and two
+    /// election timeouts. In a quorum that may be new, between one and two of what is set for the first election, and
+    /// twice as long every time: whoever is far from the others must wait for long enough once.
+    ///
+    /// A candidate never waits less than an election timeout: a vote is flushed before it is given.
+    pub(super) fn wait_to_stand(&mut self) -> Duration {
+        let Some(timeout) = self.first_wait() else { return self.random_election_timeout() };
+        self.config.first_election_timeout = Some(timeout * 2);
+        self.one_to_two(timeout)
+    }
+
+    /// What it waits for instead of an election timeout, because it has never heard of an epoch.
+    fn first_wait(&self) -> Option<Duration> {
+        let first =
+            self.config.first_election_timeout.filter(|_| self.election.epoch == LeaderEpoch::default());
+        first.filter(|first| *first < self.config.election_timeout)
+    }
+
+    fn one_to_two(&mut self, timeout: Duration) -> Duration {
+        let timeout = u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX);
         Duration::from_nanos(timeout.saturating_add(self.rng.below(timeout) / 1_000 * 1_000))
     }
 

@@ -4,11 +4,12 @@ mod cluster;
 mod disk;
 mod judge;
 
+use core::time::Duration;
 use std::{eprintln, string::String, vec, vec::Vec};
 
 use self::cluster::Cluster;
 use crate::{
-    event::Event,
+    event::{Event, QuorumRole},
     machine::Halt,
     museum::Museum,
     protocol::ErrorCode,
@@ -18,7 +19,8 @@ use crate::{
 /// One run: twenty seconds of trouble while a client writes, then calm, then everybody is asked.
 fn trouble(seed: u64, museum: Museum) -> Result<Cluster, String> {
     let voters = if seed.is_multiple_of(3) { 5 } else { 3 };
-    let mut cluster = Cluster::new(seed, voters, 1 + (seed % 2) as u32, museum);
+    let first = seed.is_multiple_of(4).then_some(Duration::from_millis(10));
+    let mut cluster = Cluster::hurried(seed, voters, 1 + (seed % 2) as u32, museum, first);
     let mut calm_at = 0;
     for _ in 0..400 {
         cluster.run(50);
@@ -104,6 +106,46 @@ fn settled(seed: u64, museum: Museum) -> (Cluster, NodeId) {
     assert!(cluster.is_settled(), "{}", cluster.trace(40));
     let leader = cluster.members.values().find_map(|m| m.quorum.leader()).expect("settled");
     (cluster, leader)
+}
+
+#[test]
+fn the_first_election_is_as_soon_as_is_set_and_no_later_one() {
+    let first = Some(Duration::from_millis(20));
+    let within = |seed, first, millis| {
+        let mut cluster = Cluster::hurried(seed, 3, 0, Museum::CLOSED, first);
+        cluster.run_until(millis, |cluster| cluster.leader().is_some()).then_some(cluster)
+    };
+    // Two in three at most wait for less than twice that, and none for less than an election timeout if nothing is set.
+    assert!((0..20).all(|seed| within(seed, None, 199).is_none()));
+    let soon = (0..20).filter_map(|seed| within(seed, first, 100)).collect::<Vec<_>>();
+    assert!(soon.len() >= 18, "{} of 20 elected a leader within 100 ms", soon.len());
+    for mut cluster in soon {
+        // Whoever lost it may rest for no time and win the next: that is as ever.
+        cluster.run(500);
+        let leader = cluster.leader().expect("one of them leads");
+        cluster.kill(leader, false);
+        // The others are in an epoch: they wait for the leader as ever, and it is as long as a fetch timeout.
+        assert!(!cluster.run_until(300, |cluster| cluster.leader().is_some()), "{}", cluster.trace(40));
+        assert!(cluster.run_until(5_000, |cluster| cluster.leader().is_some()), "{}", cluster.trace(40));
+    }
+}
+
+#[test]
+fn who_is_too_far_for_the_first_election_waits_for_longer_every_time() {
+    // Alone, it asks again and again, and ever less often.
+    let mut cluster = Cluster::hurried(9, 3, 0, Museum::CLOSED, Some(Duration::from_millis(2)));
+    for far in [2, 3].map(NodeId::controller) {
+        cluster.kill(far, false);
+    }
+    cluster.run(4_000);
+    let asked = cluster.told.iter().filter(|(_, id, event)| {
+        *id == NodeId::controller(1)
+            && matches!(event, Event::QuorumRoleChanged { role: QuorumRole::Prospective, .. })
+    });
+    let times: Vec<u64> = asked.map(|(at, ..)| *at).collect();
+    let waits: Vec<u64> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert!(waits.first().is_some_and(|wait| *wait < 40_000_000), "{waits:?}");
+    assert!(waits.iter().rev().take(5).all(|wait| *wait >= 400_000_000), "{waits:?}");
 }
 
 /// Cuts `one` off from every other voter.

@@ -187,6 +187,26 @@ mod tests {
         }
     }
 
+    /// What was written of a newer generation is lost with its coordinator's power: the shares are older than it seemed.
+    #[test]
+    fn what_came_after_the_shares_of_a_generation_that_is_back_waits_for_the_next_rebalance() {
+        for (lost, unsettled) in [(true, 0), (false, 1)] {
+            let mut bench = Bench::of(INFO.name).begun();
+            bench.phase(Phase::Settle).named("orders").coordinates(1, 4);
+            bench.group(1, 4, GroupState::CompletingRebalance, 5, &[C1]).wait(1);
+            bench.group(1, 4, GroupState::Stable, 5, &[C1]).wait(1);
+            joins(&mut bench);
+            bench.group(1, 4, GroupState::CompletingRebalance, 6, &[C1]).wait(1);
+            bench.group(1, 4, GroupState::Stable, 6, &[C1]).wait(1);
+            let generation = if lost { 5 } else { 6 };
+            bench.coordinates(2, 5).group(2, 5, GroupState::Stable, generation, &[C1]).wait(1);
+            let (group, member) = (GROUP.into(), member(C1));
+            bench.say(C1, Event::GroupJoined { group, member, generation, leads: true });
+            bench.owns(C1, generation, &[]).wait(4);
+            assert_eq!(bench.unsettled().len(), unsettled, "{:?}", bench.unsettled());
+        }
+    }
+
     /// It asks about the topics of the others before it has its share, and takes that for what they have.
     #[test]
     fn what_a_static_leader_hears_of_before_its_share_waits_for_the_next_rebalance() {

@@ -101,11 +101,11 @@ pub use real::{main, one};
 mod real {
     use std::{cell::OnceCell, fs, path::Path, sync::Arc, time::SystemTime};
 
-    use trial_model::units::NodeId;
+    use trial_model::{config::ControllerConfig, units::NodeId};
     use trial_serve::{
         Layout, Watch,
         command::{self, Hand, Means},
-        console, metrics_address,
+        console, hurried, metrics_address,
     };
 
     use super::{
@@ -116,7 +116,11 @@ mod real {
         director::{nemesis::written_out, workload::new_topic},
         real::{Course, possible, told},
         recording::Recording,
-        scenario::{self, Scenario, file::Fault, values::Seed},
+        scenario::{
+            self, Scenario,
+            file::{Fault, Topology},
+            values::Seed,
+        },
         simulate,
     };
 
@@ -316,11 +320,22 @@ mod real {
             host,
             port,
             brokers: brokers.map(|id| (id, simulate::broker_config(topology, id))).collect(),
-            controllers: controllers.map(|id| (id, simulate::controller_config(topology, id))).collect(),
+            controllers: controllers.map(|id| (id, controller_config(topology, id))).collect(),
             topics: topology.topics.iter().map(new_topic).collect(),
             metrics,
             ..Layout::of(0, 0)
         })
+    }
+
+    /// What a controller is set to: as in a simulation, but whoever waits for the cluster need not wait for its first
+    /// election, unless the scenario says how long that is.
+    fn controller_config(topology: &Topology, id: NodeId) -> ControllerConfig {
+        const KEY: &str = "controller.quorum.first.election.timeout.ms";
+        let config = simulate::controller_config(topology, id);
+        let own = topology.node_config.get(&id.to_string());
+        let is_set =
+            own.into_iter().chain([&topology.controller_config]).any(|config| config.contains_key(KEY));
+        if is_set { config } else { hurried(config) }
     }
 
     fn data(asked: Option<&PathBuf>, output: &mut Output) -> Result<PathBuf, Exit> {

@@ -10,7 +10,7 @@ use super::{dice::Dice, draw::Shape};
 /// One in how many seeds cleans.
 const ONE_IN: u64 = 6;
 /// One in how many seeds of those that have groups cleans.
-const OF_GROUPS_ONE_IN: u64 = 3;
+const OF_GROUPS_ONE_IN: u64 = 6;
 
 /// Has a drawn scenario clean, if its seed does.
 pub fn put_in(scenario: &mut Value, shape: &Shape, groups: bool, dice: &mut Dice) {

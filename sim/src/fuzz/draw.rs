@@ -68,6 +68,7 @@ pub fn cluster(seed: u64, taste: Taste) -> (Scenario, Site) {
         members::put_in(&mut scenario, &shape, &mut dice, &mut protocols, &mut unsteady);
     }
     cleaning::put_in(&mut scenario, &shape, has_groups, &mut Dice::new(seed, "cleaning"));
+    hurry(&mut scenario, &mut Dice::new(seed, "first election"));
     if taste.unlimited {
         let safety = CATALOGUE.iter().filter(|info| info.kind == Kind::Safety);
         scenario["properties"] = safety.map(|info| json!({ "check": info.name })).collect();
@@ -226,6 +227,15 @@ fn topology(shape: &Shape, taste: Taste, dice: &mut Dice) -> Value {
     })
 }
 
+/// One in eight clusters begins as a served one does: its voters do not wait for long before the first election.
+fn hurry(scenario: &mut Value, dice: &mut Dice) {
+    if let Some(config) = scenario["topology"]["controller_config"].as_object_mut()
+        && dice.one_in(8)
+    {
+        config.insert("controller.quorum.first.election.timeout.ms".into(), dice.one(&[5, 50]).into());
+    }
+}
+
 /// Most disks are as fast as any; some take their time with everything, or with what is forced to the platter.
 /// Not too long: a log of a thousand segments that are read back and flushed one by one must be up by the end.
 fn disk(dice: &mut Dice) -> Value {
@@ -378,6 +388,39 @@ mod tests {
             let times = kinds.get(kind).copied().unwrap_or(0);
             assert!((20..290).contains(&times), "{kind} in {times} of 300: {kinds:?}");
         }
+    }
+
+    #[test]
+    fn who_waits_for_every_commit_is_spared_a_slow_disk_and_network() {
+        let (mut waits, mut slow) = (0, 0);
+        for index in 0..400 {
+            let scenario = draw(nth_seed(3, index), Taste { groups: true, ..Taste::default() });
+            let scenario = serde_json::to_value(&scenario).expect("it can be written");
+            let actors = scenario["workload"].as_array().expect("it has a workload").iter();
+            let one_by_one = actors.filter(|actor| {
+                let member = &actor["consumer"];
+                let one = member["config"]["max.poll.records"].to_string().trim_matches('"') == "1";
+                one && (member["commits"] == "after" || member["commits"] == "before")
+            });
+            let any = one_by_one.count() > 0;
+            let is_slow =
+                scenario["topology"]["disk"].get("flush").or(scenario["topology"]["disk"].get("read"));
+            waits += u32::from(any);
+            slow += u32::from(is_slow.is_some());
+            assert!(!any || is_slow.is_none(), "{scenario:#}");
+        }
+        assert!(waits > 10 && slow > 10, "{waits} wait for every commit, {slow} have a slow disk");
+    }
+
+    #[test]
+    fn some_begin_without_waiting_for_long() {
+        const KEY: &str = "controller.quorum.first.election.timeout.ms";
+        let hurried = |index| {
+            let scenario = draw(nth_seed(4, index), Taste::default());
+            scenario.topology.controller_config.contains_key(KEY)
+        };
+        let many = (0..200).filter(|index| hurried(*index)).count();
+        assert!((10..60).contains(&many), "{many} of 200");
     }
 
     #[test]

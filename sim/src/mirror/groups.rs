@@ -189,7 +189,9 @@ pub struct Group {
     pub since: Instant,
     /// When the shares that were given out last were made: who makes them does not know what it hears later.
     pub assigned: Instant,
-    /// The newest generation that somebody was to make shares for, and since when.
+    /// When those of the newest generations were made: a coordinator that lost what it had written goes back to one.
+    made: Vec<(i32, Instant)>,
+    /// The generation that somebody was to make shares for last, and since when.
     led: (i32, Instant),
     /// The newest generation that was ever stable.
     pub settled: i32,
@@ -381,7 +383,7 @@ impl Groups {
                 if *leads {
                     self.leaders.retain(|(known, ..)| known != group);
                     self.leaders.push((group.clone(), node, now));
-                    if let Some(known) = self.group_mut(group).filter(|known| known.led.0 < *generation) {
+                    if let Some(known) = self.group_mut(group).filter(|known| known.led.0 != *generation) {
                         known.led = (*generation, now);
                     }
                 }
@@ -420,10 +422,8 @@ impl Groups {
             return;
         }
         group.coordinator = (*partition, *coordinator, node);
-        // A successor says again what was settled before.
-        let settles = *generation > group.settled || group.is_modern();
-        if *state == GroupState::Stable && group.state != GroupState::Stable && settles {
-            group.assigned = if group.led.0 == *generation { group.led.1 } else { now };
+        if *state == GroupState::Stable {
+            group.shares_stand(now, *generation);
         }
         group.state = *state;
         group.generation = *generation;
@@ -431,7 +431,11 @@ impl Groups {
         group.since = now;
         group.standings.retain(|it| members.contains(&it.member));
         match state {
-            GroupState::PreparingRebalance | GroupState::CompletingRebalance => group.standings.clear(),
+            GroupState::PreparingRebalance => group.standings.clear(),
+            GroupState::CompletingRebalance => {
+                group.standings.clear();
+                group.made.retain(|(made, _)| made < generation);
+            }
             GroupState::Stable if group.is_modern() => {}
             GroupState::Stable => {
                 group.settled = group.settled.max(*generation);
@@ -440,7 +444,10 @@ impl Groups {
                 group.written.extend(new);
             }
             // Whoever joins under its name makes another group.
-            GroupState::Dead => (group.settled, group.generation) = (0, 0),
+            GroupState::Dead => {
+                (group.settled, group.generation) = (0, 0);
+                group.made.clear();
+            }
             GroupState::Empty | GroupState::Assigning | GroupState::Reconciling => {}
         }
     }
@@ -624,6 +631,18 @@ impl Group {
         self.standings.iter().find(|it| it.member == *member)
     }
 
+    /// It is stable in a generation, perhaps because a successor says again what was settled before.
+    fn shares_stand(&mut self, now: Instant, generation: i32) {
+        let known = self.made.iter().find(|(made, _)| *made == generation && !self.is_modern());
+        if let Some((_, at)) = known {
+            self.assigned = *at;
+        } else if self.state != GroupState::Stable {
+            self.assigned = if self.led.0 == generation { self.led.1 } else { now };
+            self.made.truncate(ROSTERS - 1);
+            self.made.insert(0, (generation, self.assigned));
+        }
+    }
+
     /// How far it has come in a partition.
     pub fn progress_in(&self, partition: TopicPartition) -> Option<&Progress> {
         self.places.get(&partition).map(|place| &self.progress[*place as usize])
@@ -643,6 +662,7 @@ fn unheard(id: GroupId, now: Instant) -> Group {
         rosters: Vec::new(),
         since: now,
         assigned: now,
+        made: Vec::new(),
         led: (0, now),
         settled: 0,
         standings: Vec::new(),

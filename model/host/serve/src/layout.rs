@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     io,
     net::{SocketAddr, TcpListener, ToSocketAddrs},
+    time::Duration,
 };
 
 use tokio::net::TcpSocket;
@@ -43,7 +44,8 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// So many brokers and controllers with Kafka's defaults, on free ports of this machine alone.
+    /// So many brokers and controllers with Kafka's defaults, on free ports of this machine alone. Only the first
+    /// election is sooner: see [`hurried`].
     pub fn of(brokers: u32, controllers: u32) -> Layout {
         Layout {
             cluster: "trial".into(),
@@ -51,7 +53,7 @@ impl Layout {
             port: 0,
             brokers: (1..=brokers).map(|nth| (NodeId::broker(nth), BrokerConfig::default())).collect(),
             controllers: (1..=controllers)
-                .map(|nth| (NodeId::controller(nth), ControllerConfig::default()))
+                .map(|nth| (NodeId::controller(nth), hurried(ControllerConfig::default())))
                 .collect(),
             clients: BTreeMap::new(),
             topics: Vec::new(),
@@ -101,6 +103,17 @@ impl Layout {
         }
         Ok((listeners, Book { cluster: self.cluster.clone(), endpoints, names: Names::default() }))
     }
+}
+
+/// How long a voter that is served waits at first before the first election of all: long enough for the others to
+/// be up, which are on this machine.
+const FIRST_ELECTION_TIMEOUT: Duration = Duration::from_millis(50);
+
+/// What a controller is set to, with a first election that whoever starts a cluster need not wait for, if nothing was
+/// said of it.
+pub fn hurried(mut config: ControllerConfig) -> ControllerConfig {
+    config.controller_quorum_first_election_timeout_ms.get_or_insert(FIRST_ELECTION_TIMEOUT);
+    config
 }
 
 /// Takes a port.

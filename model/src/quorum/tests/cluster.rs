@@ -126,10 +126,22 @@ pub(super) struct Cluster {
 impl Cluster {
     /// So many voters and observers, all started.
     pub(super) fn new(seed: u64, voters: u32, observers: u32, museum: Museum) -> Cluster {
+        Cluster::hurried(seed, voters, observers, museum, None)
+    }
+
+    /// The same, whose voters wait for no longer than `first` before their first election.
+    pub(super) fn hurried(
+        seed: u64,
+        voters: u32,
+        observers: u32,
+        museum: Museum,
+        first: Option<Duration>,
+    ) -> Cluster {
         let voters: NodeSet = (1..=voters).map(NodeId::controller).collect();
         let ms = Duration::from_millis;
         let config = QuorumConfig {
             election_timeout: ms(200),
+            first_election_timeout: first,
             election_backoff_max: ms(200),
             fetch_timeout: ms(400),
             request_timeout: ms(400),
