@@ -546,7 +546,7 @@ config! {
     /// What a controller is set to.
     ControllerConfig {
         controller_quorum_election_timeout_ms: Duration, "controller.quorum.election.timeout.ms", ms(1_000), 1, INT, "how long a candidate waits for votes";
-        controller_quorum_first_election_timeout_ms: Option<Duration>, "controller.quorum.first.election.timeout.ms", None, 1, INT, "how long at first a voter waits for a leader that has never heard of an epoch, doubled until it is controller.quorum.election.timeout.ms; -1 for that from the beginning (Kafka: always)";
+        controller_quorum_first_election_timeout_ms: Option<Duration>, "controller.quorum.first.election.timeout.ms", None, 1, INT, "how long at first a voter waits for a leader that has never heard of an epoch, doubled until it is controller.quorum.election.timeout.ms (Kafka: that from the beginning, as with -1)";
         controller_quorum_election_backoff_max_ms: Duration, "controller.quorum.election.backoff.max.ms", ms(1_000), 0, INT, "how long a candidate that lost rests at most";
         controller_quorum_fetch_timeout_ms: Duration, "controller.quorum.fetch.timeout.ms", ms(2_000), 1, INT, "how long a voter waits for its leader, and a leader for a majority of voters, before it acts";
         controller_quorum_request_timeout_ms: Duration, "controller.quorum.request.timeout.ms", ms(2_000), 1, INT, "how long a quorum request waits for its answer";

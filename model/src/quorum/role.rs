@@ -133,7 +133,9 @@ impl Quorum {
         let until = match &self.role {
             _ if !self.may_stand() => Instant::FOREVER,
             // What it waited for was the first election: from now on it has an election timeout.
-            _ if self.first_wait().is_some() => now.monotonic + self.random_election_timeout(),
+            _ if self.is_first() && self.config.first_election_timeout.is_some() => {
+                now.monotonic + self.random_election_timeout()
+            }
             // Not begun anew: else one that always loses could keep everybody waiting.
             Role::Unattached { until } => *until,
             Role::Prospective(ballot) | Role::Candidate(ballot) => ballot.until,
@@ -277,15 +279,19 @@ impl Quorum {
     /// A candidate never waits less than an election timeout: a vote is flushed before it is given.
     pub(super) fn wait_to_stand(&mut self) -> Duration {
         let Some(timeout) = self.first_wait() else { return self.random_election_timeout() };
-        self.config.first_election_timeout = Some(timeout * 2);
+        self.config.first_election_timeout = Some((timeout * 2).max(Duration::from_millis(1)));
         self.one_to_two(timeout)
     }
 
     /// What it waits for instead of an election timeout, because it has never heard of an epoch.
     fn first_wait(&self) -> Option<Duration> {
-        let first =
-            self.config.first_election_timeout.filter(|_| self.election.epoch == LeaderEpoch::default());
+        let first = self.config.first_election_timeout.filter(|_| self.is_first());
         first.filter(|first| *first < self.config.election_timeout)
+    }
+
+    /// Whether it has never heard of an epoch.
+    fn is_first(&self) -> bool {
+        self.election.epoch == LeaderEpoch::default()
     }
 
     fn one_to_two(&mut self, timeout: Duration) -> Duration {

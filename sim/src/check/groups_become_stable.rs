@@ -207,6 +207,28 @@ mod tests {
         }
     }
 
+    /// It makes the shares of a generation of that number once more, and leaves out what it knows by now.
+    #[test]
+    fn what_is_left_out_of_a_generation_that_is_made_again_is_noticed() {
+        let mut bench = Bench::of(INFO.name).begun();
+        bench.phase(Phase::Settle).named("orders").coordinates(1, 4);
+        let leads = |bench: &mut Bench| {
+            let (group, member) = (GROUP.into(), member(C1));
+            bench.say(C1, Event::GroupJoined { group, member, generation: 6, leads: true }).wait(1);
+        };
+        bench.group(1, 4, GroupState::Stable, 5, &[C1]).wait(1);
+        bench.group(1, 4, GroupState::CompletingRebalance, 6, &[C1]).wait(1);
+        leads(&mut bench);
+        bench.group(1, 4, GroupState::Stable, 6, &[C1]).wait(1);
+        bench.coordinates(2, 5).group(2, 5, GroupState::Stable, 5, &[C1]).wait(1);
+        let (leader, epoch) = (Some(b(1)), LeaderEpoch(1));
+        bench.say(C1, Event::MetadataLearned { partition: P, leader, epoch }).wait(1);
+        bench.group(2, 5, GroupState::CompletingRebalance, 6, &[C1]).wait(1);
+        leads(&mut bench);
+        bench.group(2, 5, GroupState::Stable, 6, &[C1]).owns(C1, 6, &[]).wait(4);
+        assert_eq!(bench.unsettled().len(), 1, "{:?}", bench.unsettled());
+    }
+
     /// It asks about the topics of the others before it has its share, and takes that for what they have.
     #[test]
     fn what_a_static_leader_hears_of_before_its_share_waits_for_the_next_rebalance() {

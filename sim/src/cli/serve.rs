@@ -101,11 +101,11 @@ pub use real::{main, one};
 mod real {
     use std::{cell::OnceCell, fs, path::Path, sync::Arc, time::SystemTime};
 
-    use trial_model::{config::ControllerConfig, units::NodeId};
+    use trial_model::units::NodeId;
     use trial_serve::{
-        Layout, Watch,
+        Layout, SERVED, Watch,
         command::{self, Hand, Means},
-        console, hurried, metrics_address,
+        console, metrics_address,
     };
 
     use super::{
@@ -118,8 +118,8 @@ mod real {
         recording::Recording,
         scenario::{
             self, Scenario,
-            file::{Fault, Topology},
-            values::Seed,
+            file::Fault,
+            values::{Seed, Setting},
         },
         simulate,
     };
@@ -137,7 +137,7 @@ mod real {
     }
 
     fn serve(it: &Serve, common: &Common, output: &mut Output) -> Result<Exit, Exit> {
-        let scenario = scenario_of(it, output)?;
+        let scenario = served(scenario_of(it, output)?);
         let possible = possible::of(&scenario, it.workload);
         let mut layout = layout(&scenario, &it.place, output)?;
         let data = data(it.place.data.as_ref(), output)?;
@@ -220,7 +220,7 @@ mod real {
             Some(file) => input::load(file, &[], output)?.scenario,
             None => three_and_three(),
         };
-        let layout = layout(&scenario, &it.place, output)?;
+        let layout = layout(&served(scenario), &it.place, output)?;
         let id = layout.nodes().find(|id| id.to_string() == it.node);
         let id: NodeId = id.ok_or_else(|| {
             let all: Vec<String> = layout.nodes().map(|id| id.to_string()).collect();
@@ -320,22 +320,19 @@ mod real {
             host,
             port,
             brokers: brokers.map(|id| (id, simulate::broker_config(topology, id))).collect(),
-            controllers: controllers.map(|id| (id, controller_config(topology, id))).collect(),
+            controllers: controllers.map(|id| (id, simulate::controller_config(topology, id))).collect(),
             topics: topology.topics.iter().map(new_topic).collect(),
             metrics,
             ..Layout::of(0, 0)
         })
     }
 
-    /// What a controller is set to: as in a simulation, but whoever waits for the cluster need not wait for its first
-    /// election, unless the scenario says how long that is.
-    fn controller_config(topology: &Topology, id: NodeId) -> ControllerConfig {
-        const KEY: &str = "controller.quorum.first.election.timeout.ms";
-        let config = simulate::controller_config(topology, id);
-        let own = topology.node_config.get(&id.to_string());
-        let is_set =
-            own.into_iter().chain([&topology.controller_config]).any(|config| config.contains_key(KEY));
-        if is_set { config } else { hurried(config) }
+    /// The scenario as it is served: with a first election that whoever starts a cluster need not wait for, unless it
+    /// says for how long.
+    fn served(mut scenario: Scenario) -> Scenario {
+        let (key, value) = SERVED;
+        scenario.topology.controller_config.entry(key.into()).or_insert_with(|| Setting(value.into()));
+        scenario
     }
 
     fn data(asked: Option<&PathBuf>, output: &mut Output) -> Result<PathBuf, Exit> {

@@ -1,5 +1,7 @@
 //! What is known of the consumer groups, judging by what coordinators and members have said?
 
+use std::collections::BTreeMap;
+
 use trial_model::{
     event::{Event, GroupState, MembershipEnd, SeekReason},
     protocol::ErrorCode,
@@ -189,8 +191,9 @@ pub struct Group {
     pub since: Instant,
     /// When the shares that were given out last were made: who makes them does not know what it hears later.
     pub assigned: Instant,
-    /// When those of the newest generations were made: a coordinator that lost what it had written goes back to one.
-    made: Vec<(i32, Instant)>,
+    /// When those of every generation of a classic group were made: a coordinator that lost what it had written goes
+    /// back to one.
+    made: BTreeMap<i32, Instant>,
     /// The generation that somebody was to make shares for last, and since when.
     led: (i32, Instant),
     /// The newest generation that was ever stable.
@@ -383,7 +386,7 @@ impl Groups {
                 if *leads {
                     self.leaders.retain(|(known, ..)| known != group);
                     self.leaders.push((group.clone(), node, now));
-                    if let Some(known) = self.group_mut(group).filter(|known| known.led.0 != *generation) {
+                    if let Some(known) = self.group_mut(group).filter(|known| known.led.0 < *generation) {
                         known.led = (*generation, now);
                     }
                 }
@@ -421,9 +424,15 @@ impl Groups {
         if group.coordinator.1 > *coordinator && group.coordinator.0 == *partition {
             return;
         }
-        group.coordinator = (*partition, *coordinator, node);
-        if *state == GroupState::Stable {
-            group.shares_stand(now, *generation);
+        let by = (*partition, *coordinator, node);
+        let makes = group.coordinator == by
+            && (group.state, group.generation) == (GroupState::CompletingRebalance, *generation);
+        group.coordinator = by;
+        match state {
+            GroupState::Stable => group.shares_stand(now, *generation, makes),
+            // Shares are to be made for it once more: those of a generation of that number were lost.
+            GroupState::CompletingRebalance if group.led.0 >= *generation && !makes => group.led = (0, now),
+            _ => {}
         }
         group.state = *state;
         group.generation = *generation;
@@ -431,11 +440,7 @@ impl Groups {
         group.since = now;
         group.standings.retain(|it| members.contains(&it.member));
         match state {
-            GroupState::PreparingRebalance => group.standings.clear(),
-            GroupState::CompletingRebalance => {
-                group.standings.clear();
-                group.made.retain(|(made, _)| made < generation);
-            }
+            GroupState::PreparingRebalance | GroupState::CompletingRebalance => group.standings.clear(),
             GroupState::Stable if group.is_modern() => {}
             GroupState::Stable => {
                 group.settled = group.settled.max(*generation);
@@ -631,15 +636,18 @@ impl Group {
         self.standings.iter().find(|it| it.member == *member)
     }
 
-    /// It is stable in a generation, perhaps because a successor says again what was settled before.
-    fn shares_stand(&mut self, now: Instant, generation: i32) {
-        let known = self.made.iter().find(|(made, _)| *made == generation && !self.is_modern());
-        if let Some((_, at)) = known {
-            self.assigned = *at;
-        } else if self.state != GroupState::Stable {
-            self.assigned = if self.led.0 == generation { self.led.1 } else { now };
-            self.made.truncate(ROSTERS - 1);
-            self.made.insert(0, (generation, self.assigned));
+    /// It is stable in a generation: its coordinator `makes` that so, or says again what was settled before.
+    fn shares_stand(&mut self, now: Instant, generation: i32, makes: bool) {
+        let made = if self.led.0 == generation { self.led.1 } else { now };
+        if self.is_modern() {
+            if self.state != GroupState::Stable {
+                self.assigned = made;
+            }
+        } else if makes {
+            self.assigned = made;
+            self.made.insert(generation, made);
+        } else {
+            self.assigned = *self.made.entry(generation).or_insert(made);
         }
     }
 
@@ -662,7 +670,7 @@ fn unheard(id: GroupId, now: Instant) -> Group {
         rosters: Vec::new(),
         since: now,
         assigned: now,
-        made: Vec::new(),
+        made: BTreeMap::new(),
         led: (0, now),
         settled: 0,
         standings: Vec::new(),

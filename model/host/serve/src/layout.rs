@@ -4,7 +4,6 @@ use std::{
     collections::BTreeMap,
     io,
     net::{SocketAddr, TcpListener, ToSocketAddrs},
-    time::Duration,
 };
 
 use tokio::net::TcpSocket;
@@ -45,16 +44,14 @@ pub struct Layout {
 
 impl Layout {
     /// So many brokers and controllers with Kafka's defaults, on free ports of this machine alone. Only the first
-    /// election is sooner: see [`hurried`].
+    /// election is sooner: see [`SERVED`].
     pub fn of(brokers: u32, controllers: u32) -> Layout {
         Layout {
             cluster: "trial".into(),
             host: "127.0.0.1".into(),
             port: 0,
             brokers: (1..=brokers).map(|nth| (NodeId::broker(nth), BrokerConfig::default())).collect(),
-            controllers: (1..=controllers)
-                .map(|nth| (NodeId::controller(nth), hurried(ControllerConfig::default())))
-                .collect(),
+            controllers: (1..=controllers).map(|nth| (NodeId::controller(nth), served())).collect(),
             clients: BTreeMap::new(),
             topics: Vec::new(),
             limits: Limits::default(),
@@ -105,14 +102,14 @@ impl Layout {
     }
 }
 
-/// How long a voter that is served waits at first before the first election of all: long enough for the others to
-/// be up, which are on this machine.
-const FIRST_ELECTION_TIMEOUT: Duration = Duration::from_millis(50);
+/// A setting of controllers that are served, key and value, where nobody says otherwise: for how long a voter waits at
+/// first before the first election of all. Long enough for the others to be up, which are on this machine, and not so
+/// long that whoever starts a cluster waits for it.
+pub const SERVED: (&str, &str) = ("controller.quorum.first.election.timeout.ms", "50");
 
-/// What a controller is set to, with a first election that whoever starts a cluster need not wait for, if nothing was
-/// said of it.
-pub fn hurried(mut config: ControllerConfig) -> ControllerConfig {
-    config.controller_quorum_first_election_timeout_ms.get_or_insert(FIRST_ELECTION_TIMEOUT);
+fn served() -> ControllerConfig {
+    let mut config = ControllerConfig::default();
+    config.set(SERVED.0, SERVED.1).expect("it is a controller's setting");
     config
 }
 

@@ -46,7 +46,7 @@ pub use act::Act;
 pub use cluster::Cluster;
 pub use faults::{Ends, Half, LinkFault, LinkFaultKind};
 pub use home::StartError;
-pub use layout::{Layout, hurried};
+pub use layout::{Layout, SERVED};
 pub use limits::Limits;
 pub use metrics::address as metrics_address;
 pub use node::RunningNode;
