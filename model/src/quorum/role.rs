@@ -132,10 +132,6 @@ impl Quorum {
         assert!(epoch > self.election.epoch, "a member is unattached only in an epoch that is new to it");
         let until = match &self.role {
             _ if !self.may_stand() => Instant::FOREVER,
-            // What it waited for was the first election: from now on it has an election timeout.
-            _ if self.is_first() && self.config.first_election_timeout.is_some() => {
-                now.monotonic + self.random_election_timeout()
-            }
             // Not begun anew: else one that always loses could keep everybody waiting.
             Role::Unattached { until } => *until,
             Role::Prospective(ballot) | Role::Candidate(ballot) => ballot.until,
@@ -285,13 +281,8 @@ impl Quorum {
 
     /// What it waits for instead of an election timeout, because it has never heard of an epoch.
     fn first_wait(&self) -> Option<Duration> {
-        let first = self.config.first_election_timeout.filter(|_| self.is_first());
-        first.filter(|first| *first < self.config.election_timeout)
-    }
-
-    /// Whether it has never heard of an epoch.
-    fn is_first(&self) -> bool {
-        self.election.epoch == LeaderEpoch::default()
+        let is_first = self.election.epoch == LeaderEpoch::default();
+        self.config.first_election_timeout.filter(|first| is_first && *first < self.config.election_timeout)
     }
 
     fn one_to_two(&mut self, timeout: Duration) -> Duration {

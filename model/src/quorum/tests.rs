@@ -119,15 +119,18 @@ fn the_first_election_is_as_soon_as_is_set_and_no_later_one() {
     assert!((0..20).all(|seed| within(seed, None, 199).is_none()));
     let soon = (0..20).filter_map(|seed| within(seed, first, 100)).collect::<Vec<_>>();
     assert!(soon.len() >= 18, "{} of 20 elected a leader within 100 ms", soon.len());
+    let mut undisturbed = 0;
     for mut cluster in soon {
         // Whoever lost it may rest for no time and win the next: that is as ever.
         cluster.run(500);
         let leader = cluster.leader().expect("one of them leads");
+        undisturbed += u32::from(cluster.members[&leader].quorum.epoch().0 == 1);
         cluster.kill(leader, false);
         // The others are in an epoch: they wait for the leader as ever, and it is as long as a fetch timeout.
         assert!(!cluster.run_until(300, |cluster| cluster.leader().is_some()), "{}", cluster.trace(40));
         assert!(cluster.run_until(5_000, |cluster| cluster.leader().is_some()), "{}", cluster.trace(40));
     }
+    assert!(undisturbed >= 15, "{undisturbed} of 20 first elections were the only ones");
 }
 
 #[test]

@@ -99,7 +99,8 @@ fn orphan(scene: Scene<'_>, group: &Group, running: &[&ClientInfo]) -> Option<Un
                 // it has its own share.
                 let own = groups.owner(*leader).filter(|own| own.generation == group.generation);
                 let knew = own.map_or(*joined, |own| own.since.max(*joined));
-                let skipped = group.assigned < heard && heard <= knew && group.assigned < *joined;
+                let made = group.assigned();
+                let skipped = made < heard && heard <= knew && made < *joined;
                 (!skipped).then_some(at)
             })
         };

@@ -227,12 +227,14 @@ fn topology(shape: &Shape, taste: Taste, dice: &mut Dice) -> Value {
     })
 }
 
+const FIRST_ELECTION: &str = "controller.quorum.first.election.timeout.ms";
+
 /// One in eight clusters begins as a served one does: its voters do not wait for long before the first election.
 fn hurry(scenario: &mut Value, dice: &mut Dice) {
     if let Some(config) = scenario["topology"]["controller_config"].as_object_mut()
         && dice.one_in(8)
     {
-        config.insert("controller.quorum.first.election.timeout.ms".into(), dice.one(&[5, 50]).into());
+        config.insert(FIRST_ELECTION.into(), dice.one(&[5, 50]).into());
     }
 }
 
@@ -417,10 +419,9 @@ mod tests {
 
     #[test]
     fn some_begin_without_waiting_for_long() {
-        const KEY: &str = "controller.quorum.first.election.timeout.ms";
         let hurried = |index| {
             let scenario = draw(nth_seed(4, index), Taste::default());
-            scenario.topology.controller_config.contains_key(KEY)
+            scenario.topology.controller_config.contains_key(FIRST_ELECTION)
         };
         let many = (0..200).filter(|index| hurried(*index)).count();
         assert!((10..60).contains(&many), "{many} of 200");

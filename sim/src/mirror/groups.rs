@@ -189,10 +189,7 @@ pub struct Group {
     rosters: Vec<(LeaderEpoch, i32, Vec<MemberId>)>,
     /// Since when it is as it is.
     pub since: Instant,
-    /// When the shares that were given out last were made: who makes them does not know what it hears later.
-    pub assigned: Instant,
-    /// When those of every generation of a classic group were made: a coordinator that lost what it had written goes
-    /// back to one.
+    /// When the shares of each generation were made: a coordinator that lost what it had written goes back to one.
     made: BTreeMap<i32, Instant>,
     /// The generation that somebody was to make shares for last, and since when.
     led: (i32, Instant),
@@ -636,18 +633,17 @@ impl Group {
         self.standings.iter().find(|it| it.member == *member)
     }
 
+    /// When the shares of its generation were made, once it is stable: who makes them does not know what it hears later.
+    pub fn assigned(&self) -> Instant {
+        self.made.get(&self.generation).copied().unwrap_or(self.since)
+    }
+
     /// It is stable in a generation: its coordinator `makes` that so, or says again what was settled before.
     fn shares_stand(&mut self, now: Instant, generation: i32, makes: bool) {
-        let made = if self.led.0 == generation { self.led.1 } else { now };
-        if self.is_modern() {
-            if self.state != GroupState::Stable {
-                self.assigned = made;
-            }
-        } else if makes {
-            self.assigned = made;
-            self.made.insert(generation, made);
-        } else {
-            self.assigned = *self.made.entry(generation).or_insert(made);
+        let led = if self.led.0 == generation { self.led.1 } else { now };
+        let made = self.made.entry(generation).or_insert(led);
+        if makes {
+            *made = led;
         }
     }
 
@@ -669,7 +665,6 @@ fn unheard(id: GroupId, now: Instant) -> Group {
         written: Vec::new(),
         rosters: Vec::new(),
         since: now,
-        assigned: now,
         made: BTreeMap::new(),
         led: (0, now),
         settled: 0,
