@@ -154,6 +154,20 @@ mod tests {
 
     use super::*;
 
+    #[test]
+    fn who_starts_a_cluster_does_not_wait_for_its_first_election_unless_told_to() {
+        let mut layout = Layout::of(1, 3);
+        for config in layout.controllers.values_mut() {
+            let set = config.controller_quorum_first_election_timeout_ms;
+            assert!(
+                set.is_some_and(|first| first * 4 < config.controller_quorum_election_timeout_ms),
+                "{set:?}"
+            );
+            config.set(SERVED.0, "-1").expect("as Kafka");
+            assert_eq!(config.controller_quorum_first_election_timeout_ms, None);
+        }
+    }
+
     #[tokio::test]
     async fn a_port_that_is_held_is_closed_and_nobody_elses() -> io::Result<()> {
         let address = hold("127.0.0.1", 0)?.local_addr()?;
